@@ -1,0 +1,1 @@
+//! Audit records, their hash chain, queries, exports and the file sink.

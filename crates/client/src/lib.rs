@@ -1,0 +1,1 @@
+//! The library that agents link to talk through a Palisade gate.

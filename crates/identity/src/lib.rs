@@ -1,0 +1,1 @@
+//! Certificates, SPIFFE identities, TLS configuration and sealed fields.

@@ -1,0 +1,1 @@
+//! Payload validation and data-loss prevention: pure CPU, no I/O.

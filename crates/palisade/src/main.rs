@@ -1,0 +1,3 @@
+//! The one binary: serve and every other verb.
+
+fn main() {}

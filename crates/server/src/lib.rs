@@ -1,0 +1,1 @@
+//! Doors, configuration and wiring.

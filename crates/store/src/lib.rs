@@ -1,0 +1,1 @@
+//! The storage engines behind gate::ports::Store and their conformance suite.

@@ -1,0 +1,1 @@
+//! Generated gRPC code for the contracts in proto/, and nothing else.

@@ -1,0 +1,3 @@
+//! Repository tasks: code generation, tidy, ci.
+
+fn main() {}
