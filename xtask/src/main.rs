@@ -1,3 +1,54 @@
 //! Repository tasks: code generation, tidy, ci.
+//!
+//! Not part of the product: nothing here is linked into the binary or the client library.
 
-fn main() {}
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+mod ci;
+mod codegen;
+mod tidy;
+
+/// The command line of `cargo xtask`.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Tasks of this repository")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Regenerates crates/wire from the contracts in proto/
+    Codegen {
+        /// Changes nothing and fails if the checked-in code is stale
+        #[arg(long)]
+        check: bool,
+    },
+    /// Checks the shape of the repository: boundaries, names, stage table, module docs
+    Tidy,
+    /// Runs everything that has to be green before a change lands
+    Ci {
+        /// Prints the closing report as JSON on standard output, all else on standard error
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    let root = repository_root()?;
+    match Cli::parse().task {
+        Task::Codegen { check: false } => codegen::write(&root).map(|()| ExitCode::SUCCESS),
+        Task::Codegen { check: true } => codegen::check(&root).map(|()| ExitCode::SUCCESS),
+        Task::Tidy => tidy::run(&root),
+        Task::Ci { json } => ci::run(&root, json),
+    }
+}
+
+fn repository_root() -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(Path::to_path_buf).context("xtask has to lie one folder below the root")
+}
