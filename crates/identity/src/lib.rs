@@ -1,1 +1,28 @@
 //! Certificates, SPIFFE identities, TLS configuration and sealed fields.
+//!
+//! Shared by the server, the client and the command line. It reads no clock (callers pass the time
+//! in seconds since 1970), opens no socket and knows no policy: whether an agent may do something
+//! is decided elsewhere, here it is only established who that agent is.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `spiffe` | the grammar of SPIFFE IDs and the pattern that turns one into an agent's name |
+//! | `leaf` | the rules for a peer's certificate that a chain check does not know |
+//! | `tls` | TLS 1.3 configurations for both sides, from files |
+//! | `ca` | a certificate authority for development and tests |
+//! | `files` | reading and writing of key and certificate files |
+//! | `seal` | encryption of a field to one recipient |
+
+mod ca;
+mod files;
+mod leaf;
+mod seal;
+mod spiffe;
+mod tls;
+
+pub use ca::{CaError, DevCa, Issued, LEAF_DAYS_DEFAULT, Validity};
+pub use files::{FileError, Overwrite};
+pub use leaf::{FormatReason, LeafError, PeerCertificate, check_leaf};
+pub use seal::{OpeningKey, PLAINTEXT_BYTES_MAX, SEALED_PREFIX, SealError, SealingKey, open, seal};
+pub use spiffe::{IdPattern, IdPatternError, SpiffeId, SpiffeIdError};
+pub use tls::{ServerIdentity, TlsError, load_client, load_server, peer_leaf};

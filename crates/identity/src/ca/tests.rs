@@ -1,0 +1,1 @@
+//! Tests of `ca`: see the functions' names.

@@ -1,0 +1,1 @@
+//! Tests of `leaf`: see the functions' names.

@@ -1,0 +1,1 @@
+//! Tests of `seal`: see the functions' names.

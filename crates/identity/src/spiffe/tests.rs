@@ -1,0 +1,1 @@
+//! Tests of `spiffe`: see the functions' names.
