@@ -1,1 +1,30 @@
-//! Audit records, their hash chain, queries, exports and the file sink.
+//! Audit records, their hash chain, the archive, queries, exports and the file sink.
+//!
+//! Usable on its own by an auditor: it needs a folder of archive files or a JSONL
+//! file and nothing else. It makes no decision, holds no clock, and never sees a
+//! payload, only its hash. `docs/audit-format.md` states every byte.
+
+mod chain;
+mod entry;
+mod export;
+mod file;
+mod hex;
+mod json;
+mod lines;
+mod moment;
+mod query;
+mod record;
+mod sink;
+mod verify;
+
+pub use chain::{Chain, Hash, Link};
+pub use entry::{Entry, EntryError};
+pub use export::{ExportError, export_csv, export_json};
+pub use file::{ArchiveError, ArchiveReader, ArchiveWriter, Damage, Fault, file_name};
+pub use hex::{from_hex, to_hex};
+pub use lines::LineReader;
+pub use moment::{MomentError, parse_moment, timestamp, to_micros};
+pub use query::{Filter, Found, query};
+pub use record::{BODY_BYTES_MAX, Outcome, Record, RecordError, payload_hash};
+pub use sink::{FileSink, SinkError};
+pub use verify::{Place, Problem, Report, What, verify};

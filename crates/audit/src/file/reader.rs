@@ -1,0 +1,129 @@
+//! Reads archives one entry at a time, in constant memory.
+//!
+//! After damage it goes on at the next whole frame, so that a check finds every
+//! place; who must not pass over damage stops at the first error.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::vec;
+
+use super::frame::{self, At, MAGIC};
+use super::{ArchiveError, Damage, EXTENSION, Fault};
+use crate::Entry;
+
+/// An iterator over the entries of one archive file or of all in a folder.
+#[derive(Debug)]
+pub struct ArchiveReader {
+    waiting: vec::IntoIter<PathBuf>,
+    current: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    path: PathBuf,
+    file: File,
+    /// The size when the file was opened; a writer may be adding to it.
+    bytes: u64,
+    offset: u64,
+}
+
+impl ArchiveReader {
+    /// Opens an archive file, or a folder whose `.audit` files are read in the order of their names.
+    ///
+    /// # Errors
+    /// Fails if the path cannot be read. Damage inside is reported as it is reached.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ArchiveError> {
+        let path = path.as_ref();
+        let failed = |source| ArchiveError::Io { path: path.to_owned(), verb: "read", source };
+        let mut files = Vec::new();
+        if fs::metadata(path).map_err(failed)?.is_dir() {
+            for found in fs::read_dir(path).map_err(failed)? {
+                let found = found.map_err(failed)?.path();
+                if found.extension().is_some_and(|extension| extension == EXTENSION) {
+                    files.push(found);
+                }
+            }
+            files.sort();
+        } else {
+            File::open(path).map_err(failed)?;
+            files.push(path.to_owned());
+        }
+        Ok(Self { waiting: files.into_iter(), current: None })
+    }
+}
+
+impl Iterator for ArchiveReader {
+    type Item = Result<Entry, Damage>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if self.current.is_none() {
+                match Open::begin(self.waiting.next()?) {
+                    Ok(open) => self.current = open,
+                    Err(damage) => return Some(Err(damage)),
+                }
+            }
+            let Some(open) = &mut self.current else { continue };
+            match open.next() {
+                Some(Err(damage)) if matches!(damage.what, Fault::Unreadable(_)) => {
+                    self.current = None;
+                    return Some(Err(damage));
+                }
+                Some(found) => return Some(found),
+                None => self.current = None,
+            }
+        }
+    }
+}
+
+impl Open {
+    /// Opens a file past its first bytes; an empty file, as a crash leaves one, has no entries.
+    fn begin(path: PathBuf) -> Result<Option<Self>, Damage> {
+        let damage = |offset, what| Damage { path: path.clone(), offset, what };
+        let unreadable = |error: std::io::Error| damage(0, Fault::Unreadable(error.kind()));
+        let file = File::open(&path).map_err(unreadable)?;
+        let bytes = file.metadata().map_err(unreadable)?.len();
+        if bytes == 0 {
+            return Ok(None);
+        }
+        match begins_well(&file, bytes).map_err(unreadable)? {
+            true => Ok(Some(Self { path, file, bytes, offset: MAGIC.len() as u64 })),
+            false => Err(damage(0, Fault::NotAnArchive)),
+        }
+    }
+
+    fn next(&mut self) -> Option<Result<Entry, Damage>> {
+        let found = frame::read_at(&self.file, self.offset, self.bytes).and_then(|at| match at {
+            At::End => Ok(None),
+            At::Entry(entry, next) => Ok(Some((next, Ok(entry)))),
+            At::Broken => {
+                let next = frame::find(&self.file, self.offset + 1, self.bytes)?;
+                let bytes = next - self.offset;
+                let torn = next == self.bytes;
+                let what = if torn { Fault::TornTail { bytes } } else { Fault::Broken { bytes } };
+                Ok(Some((next, Err(what))))
+            }
+        });
+        let offset = self.offset;
+        let found = match found {
+            Ok(None) => return None,
+            Ok(Some((next, found))) => {
+                self.offset = next;
+                found
+            }
+            Err(error) => Err(Fault::Unreadable(error.kind())),
+        };
+        Some(found.map_err(|what| Damage { path: self.path.clone(), offset, what }))
+    }
+}
+
+/// Returns whether a file begins as an archive does.
+pub(super) fn begins_well(file: &File, bytes: u64) -> std::io::Result<bool> {
+    let mut start = [0; MAGIC.len()];
+    if bytes < start.len() as u64 {
+        return Ok(false);
+    }
+    file.read_exact_at(&mut start, 0)?;
+    Ok(start == *MAGIC)
+}
