@@ -148,6 +148,9 @@ impl IdPattern {
     /// exactly one placeholder.
     pub fn new(trust_domain: &str, path: &str) -> Result<Self, IdPatternError> {
         check_trust_domain(trust_domain).map_err(IdPatternError::TrustDomain)?;
+        if !path.starts_with('/') {
+            return Err(IdPatternError::NoSlash);
+        }
         let (before, tail) = path.split_once('{').ok_or(IdPatternError::Placeholder)?;
         let (placeholder, after) = tail.split_once('}').ok_or(IdPatternError::Placeholder)?;
         let whole_segment = before.ends_with('/') && (after.is_empty() || after.starts_with('/'));
@@ -209,6 +212,9 @@ pub enum IdPatternError {
     /// The literal parts of the path break the grammar.
     #[error("the path is not usable: {0}")]
     Path(#[source] SpiffeIdError),
+    /// The path does not begin with a slash, so it would run into the trust domain.
+    #[error("the path does not begin with `/`")]
+    NoSlash,
     /// The path has no placeholder, several, or one that is not a whole segment.
     #[error(
         "the path needs exactly one segment that is a placeholder, as in `/agent/{{agent_id}}`"

@@ -3,6 +3,7 @@
 //! The chain is verified first and by itself; only then is the identity compared. Running the usual
 //! check and forgiving its name error would be shorter, and would let that error hide a bad chain.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -36,12 +37,19 @@ struct PinnedServer {
 }
 
 /// Says why a server with a valid chain is not the one that was asked for.
-#[derive(Debug, Error)]
+#[derive(Error)]
 enum NotPinned {
     #[error(transparent)]
     Leaf(#[from] LeafError),
     #[error("the server is `{found}`, not `{expected}`")]
     Other { expected: SpiffeId, found: SpiffeId },
+}
+
+/// Writes the sentence: rustls prints foreign causes with their debug form.
+impl fmt::Debug for NotPinned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl PinnedServer {
