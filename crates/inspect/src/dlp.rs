@@ -5,15 +5,30 @@
 
 use std::sync::Arc;
 
-use crate::document::Document;
+use crate::document::{Document, JsonChars};
 
+mod automata;
+mod checks;
+mod compile;
+mod keys;
+mod kinds;
+mod mask;
+mod path;
+mod resolve;
+mod rewrite;
+mod rule_error;
+mod scan;
 mod spec;
+mod view;
 
+pub use rule_error::RuleError;
 pub use spec::{Action, DlpSpec, MergeStrategy, RuleSpec, Severity};
 
-/// Holds a compiled policy; cheap to share between threads.
+/// Holds a compiled policy; share it between threads behind an `Arc`.
 #[derive(Debug)]
-pub struct Dlp;
+pub struct Dlp {
+    plan: compile::Plan,
+}
 
 impl Dlp {
     /// Compiles a policy.
@@ -21,20 +36,38 @@ impl Dlp {
     /// # Errors
     /// Returns the first rule, field or type that cannot be used, and what to do about it.
     pub fn compile(spec: &DlpSpec) -> Result<Self, RuleError> {
-        let _ = spec;
-        Ok(Self)
+        Ok(Self { plan: compile::compile(spec)? })
     }
 
     /// Looks for sensitive values in keys, strings and numbers and applies the policy to them.
+    ///
+    /// Without a sealer, or when it fails, what must be sealed is blocked.
     pub fn inspect(&self, doc: &Document, sealer: Option<&dyn Seal>) -> Inspection {
-        let _ = (doc, sealer);
-        Inspection { outcome: Outcome::Clean, findings: Vec::new() }
+        let view = view::View::of_document(doc, self.plan.has_rules);
+        let hits = scan::hits(&self.plan, &view, Some(doc));
+        if hits.is_empty() {
+            return Inspection { outcome: Outcome::Clean, findings: Vec::new() };
+        }
+        rewrite::Rewrite { plan: &self.plan, doc, view: &view }.conclude(&hits, sealer)
     }
 
     /// Looks for sensitive values in a text that is not JSON.
     pub fn scan_text(&self, text: &str) -> Vec<TextFinding> {
-        let _ = text;
-        Vec::new()
+        let view = view::View::of_text(text);
+        let hits = scan::hits(&self.plan, &view, None);
+        let spans: Vec<_> = hits.iter().map(|hit| hit.start..hit.end).collect();
+        let places = view::locate(JsonChars::plain(text), &spans);
+        let policies = hits.iter().filter_map(|hit| self.plan.kinds.get(hit.kind));
+        policies
+            .zip(places)
+            .map(|(policy, place)| TextFinding {
+                kind: Arc::clone(&policy.name),
+                severity: policy.severity,
+                action: policy.action,
+                start: place.start.chars,
+                end: place.end.chars,
+            })
+            .collect()
     }
 }
 
@@ -125,8 +158,3 @@ pub trait Seal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the value could not be sealed for the recipient")]
 pub struct SealError;
-
-/// Says which rule cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unusable")]
-pub struct RuleError;
