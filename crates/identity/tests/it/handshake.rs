@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use identity::{DevCa, Issued, ServerIdentity, check_leaf, peer_leaf};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, SanType,
+};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -99,6 +103,35 @@ fn a_good_agent_is_known_by_its_certificate() {
     assert_eq!(pair.server.protocol_version(), Some(ProtocolVersion::TLSv1_3));
     assert_eq!(pair.server.alpn_protocol(), Some(b"h2".as_slice()));
     assert_eq!(pair.client.alpn_protocol(), Some(b"h2".as_slice()));
+}
+
+#[test]
+fn an_rsa_agent_of_a_second_authority_in_the_bundle_is_known() {
+    let site = Site::new();
+    let rsa = || KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+    let mut params = leaf_params("MAS Dev CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, rsa()).unwrap();
+    let mut params = leaf_params("helpdesk");
+    params.subject_alt_names = vec![SanType::URI(agent_id().as_str().try_into().unwrap())];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let key = rsa();
+    let cert_pem = params.signed_by(&key, &authority).unwrap().pem();
+    site.save("helpdesk", &Issued { cert_pem, key_pem: key.serialize_pem().into() });
+    let bundle = format!("{}{}", site.ca.cert_pem(), authority.pem());
+    std::fs::write(site.path("ca.pem"), bundle).unwrap();
+    let pair = connect(agent(&site), site.server()).unwrap();
+    let peer = check_leaf(peer_leaf(&pair.server).unwrap()).unwrap();
+    assert_eq!(peer.spiffe_id, agent_id());
+}
+
+/// Sets up a certificate as the openssl command would make it.
+fn leaf_params(common_name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params
 }
 
 #[test]
