@@ -1,0 +1,228 @@
+//! What can go wrong for a program that uses this library.
+//!
+//! A refusal of the gate keeps its stable code and its reason. Nothing here holds a payload or a
+//! key.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use thiserror::Error;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
+
+/// Says why a call did not do what was asked.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The gate said no.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The time for the call was over. A message may still have been taken.
+    #[error("no answer in time")]
+    Timeout,
+    /// The client was closed.
+    #[error("the client is closed")]
+    Closed,
+    /// The connection ended before the answer came: the message was taken or not. Repeat it only
+    /// if the receiver does no harm with two.
+    #[error("the connection ended before the answer: the message may or may not have been taken")]
+    Interrupted,
+    /// No connection came about.
+    #[error("no connection to `{addr}`: {source}: check the address and that the gate runs")]
+    Connect {
+        /// Where to.
+        addr: String,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
+    /// The own TLS files are not usable.
+    #[error(transparent)]
+    Tls(#[from] Arc<identity::TlsError>),
+    /// One side did not accept the other's certificate.
+    #[error(
+        "the TLS handshake with `{addr}` failed: {source}: check that both certificates come from \
+         the authority that the other side trusts, and are in date"
+    )]
+    Handshake {
+        /// With whom.
+        addr: String,
+        /// What TLS says; a `received fatal alert` is the other side's refusal.
+        source: rustls::Error,
+    },
+    /// What was to be sent, or an option, is not acceptable.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+/// Says what is wrong with what the program itself gave.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// The address is not one.
+    #[error("`{addr}` is not an address: write `host:port`, such as `localhost:50051`")]
+    Addr {
+        /// What was given, escaped for printing.
+        addr: String,
+    },
+    /// The name of the server cannot stand in a certificate.
+    #[error("`{name}` is not a server's name: give a DNS name or an IP address")]
+    ServerName {
+        /// What was given, escaped for printing.
+        name: String,
+    },
+    /// A bound is zero.
+    #[error("`{option}` must not be zero")]
+    Zero {
+        /// Which option.
+        option: &'static str,
+    },
+    /// The payload cannot be written as JSON.
+    #[error("the payload cannot be written as JSON: {0}")]
+    Payload(Arc<serde_json::Error>),
+    /// The payload is JSON of another kind.
+    #[error("the payload must be a JSON object")]
+    NotAnObject,
+    /// The payload exceeds the limit.
+    #[error("the payload has {bytes} bytes, at most {max} are accepted")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The message that is to be answered did not ask.
+    #[error("the message expects no reply")]
+    NotARequest,
+    /// What arrived does not fit the type that the program wants.
+    #[error("the payload does not fit: {0}")]
+    Misfit(Arc<serde_json::Error>),
+}
+
+/// Holds a refusal of the gate.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}", self.sentence())]
+pub struct Refused {
+    /// The status of the call.
+    pub status: Code,
+    /// The stable code, such as `not_authorized`.
+    pub code: String,
+    /// The decision as the audit log names it, such as `AUTHZ_DENIED`; empty if the server does
+    /// not say.
+    pub decision: String,
+    /// A sentence for a person.
+    pub reason: Option<String>,
+    /// When to try again, where that helps.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refused {
+    pub(crate) fn from_status(status: &Status) -> Self {
+        let metadata = status.metadata();
+        let code = text(metadata, "palisade-code").unwrap_or_else(|| clean(status.message()));
+        Self {
+            status: status.code(),
+            code,
+            decision: text(metadata, "palisade-decision").unwrap_or_default(),
+            reason: text(metadata, "palisade-reason"),
+            retry_after: text(metadata, "retry-after-ms")
+                .and_then(|milliseconds| milliseconds.parse().ok())
+                .map(Duration::from_millis),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let mut sentence = if self.code.is_empty() {
+            format!("refused: {}", self.status.description())
+        } else {
+            format!("refused: {}", self.code)
+        };
+        if !self.decision.is_empty() {
+            sentence = format!("{sentence} ({})", self.decision);
+        }
+        if let Some(reason) = &self.reason {
+            sentence = format!("{sentence}: {reason}");
+        }
+        sentence
+    }
+}
+
+/// Says what the gate should do with a message that a handler could not take.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{reason}")]
+pub struct HandlerError {
+    /// Whether the message should be delivered again later.
+    pub retryable: bool,
+    /// Why; the gate keeps it with the dead letter, so it must not hold a secret.
+    pub reason: String,
+}
+
+impl HandlerError {
+    /// Returns an error after which the message is delivered again, up to the gate's limit.
+    #[must_use]
+    pub fn retryable(reason: impl Into<String>) -> Self {
+        Self { retryable: true, reason: reason.into() }
+    }
+
+    /// Returns an error after which the message becomes a dead letter at once.
+    #[must_use]
+    pub fn fatal(reason: impl Into<String>) -> Self {
+        Self { retryable: false, reason: reason.into() }
+    }
+}
+
+/// Tells whether a status was made on this side because the connection broke.
+pub(crate) fn is_transport(status: &Status) -> bool {
+    // The library attaches a source to what it made of an error; what came over the wire has none.
+    std::error::Error::source(status).is_some()
+}
+
+fn text(metadata: &MetadataMap, key: &'static str) -> Option<String> {
+    let value = metadata.get(key)?.to_str().ok()?;
+    Some(clean(&percent_decode_str(value).decode_utf8_lossy()))
+}
+
+/// Keeps what another program wrote from steering a terminal, and within bounds.
+fn clean(text: &str) -> String {
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().take(TEXT_CHARS_MAX).map(printable).collect()
+}
+
+/// LIMIT: longer than any sentence of the gate.
+const TEXT_CHARS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_the_gate_is_read_from_its_metadata() {
+        let mut metadata = MetadataMap::new();
+        metadata.insert("palisade-code", "rate_limited".parse().unwrap());
+        metadata.insert("palisade-decision", "RATE_LIMITED".parse().unwrap());
+        metadata.insert("palisade-reason", "50%25 h%C3%B6her%0a".parse().unwrap());
+        metadata.insert("retry-after-ms", "1500".parse().unwrap());
+        let status = Status::with_metadata(Code::ResourceExhausted, "other", metadata);
+        assert!(!is_transport(&status));
+        let refused = Refused::from_status(&status);
+        assert_eq!(refused.code, "rate_limited");
+        assert_eq!(refused.reason.as_deref(), Some("50% höher "));
+        assert_eq!(refused.retry_after, Some(Duration::from_millis(1500)));
+        assert_eq!(refused.to_string(), "refused: rate_limited (RATE_LIMITED): 50% höher ");
+    }
+
+    #[test]
+    fn a_refusal_without_metadata_has_the_text_as_its_code() {
+        let refused = Refused::from_status(&Status::permission_denied("not_authorized"));
+        assert_eq!((refused.code.as_str(), refused.decision.as_str()), ("not_authorized", ""));
+        assert_eq!(refused.to_string(), "refused: not_authorized");
+        assert_eq!((refused.reason, refused.retry_after), (None, None));
+    }
+
+    #[test]
+    fn what_broke_on_this_side_is_no_refusal() {
+        let broken = Status::from_error(Box::new(io::Error::other("gone")));
+        assert!(is_transport(&broken));
+    }
+}

@@ -1,0 +1,269 @@
+//! The one stream of a client: hello, welcome, deliveries, answers, and connecting again.
+//!
+//! It hands messages on and never waits for a handler; answers come back through the session's own
+//! queue, so that an answer cannot end up in the wrong session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, stream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Request, Status, Streaming};
+use wire::mas::runtime::v1::client_event::Event as Outgoing;
+use wire::mas::runtime::v1::server_event::Event as Arriving;
+use wire::mas::runtime::v1::{Ack, ClientEvent, Delivery, Heartbeat, Hello, ServerEvent, Welcome};
+use wire::palisade::bus::v1::RegisterKeyRequest;
+
+use crate::call::failure;
+use crate::dial::Link;
+use crate::error::{Error, HandlerError, Refused};
+use crate::incoming::{Delivered, nack_event};
+use crate::message::Envelope;
+use crate::options::Receive;
+use crate::shared::{Shared, State};
+
+/// Holds an open stream whose welcome has come.
+#[derive(Debug)]
+pub(crate) struct Session {
+    link: Arc<Link>,
+    arriving: Streaming<ServerEvent>,
+    out: mpsc::Sender<ClientEvent>,
+}
+
+/// Makes one attempt to connect and be welcomed.
+pub(crate) async fn open(shared: &Shared) -> Result<Session, Error> {
+    let attempt = async {
+        let link = Arc::new(shared.dialer.dial().await?);
+        let (session, welcome) =
+            greet(shared, &link).await.map_err(|status| failure(&link, &status))?;
+        // The same certificate file has the same agent, or a reconnect would change who we are.
+        if shared.agent.get_or_init(|| welcome.agent_id.clone()) != &welcome.agent_id {
+            return Err(Error::Closed);
+        }
+        register_key(shared, &link).await?;
+        Ok(session)
+    };
+    match timeout(shared.connect_timeout, attempt).await {
+        Ok(opened) => opened,
+        Err(_elapsed) => Err(Error::Timeout),
+    }
+}
+
+async fn greet(shared: &Shared, link: &Arc<Link>) -> Result<(Session, Welcome), Status> {
+    let (out, queue) = mpsc::channel(OUTGOING_MAX);
+    let hello = Outgoing::Hello(Hello { instance_id: shared.instance.clone() });
+    out.send(ClientEvent { event: Some(hello) })
+        .await
+        .map_err(|_gone| Status::internal("the queue of a new session is closed"))?;
+    let finish = shared.phases.finish.clone();
+    let mut request = Request::new(outgoing(queue, finish, shared.heartbeat));
+    match shared.receive {
+        Receive::All => {}
+        Receive::Replies => {
+            let replies = MetadataValue::from_static("replies");
+            request.metadata_mut().insert("palisade-receive", replies);
+        }
+    }
+    let mut arriving = link.runtime().transport(request).await?.into_inner();
+    match arriving.message().await?.and_then(|first| first.event) {
+        Some(Arriving::Welcome(welcome)) => {
+            Ok((Session { link: Arc::clone(link), arriving, out }, welcome))
+        }
+        Some(Arriving::Error(error)) => Err(Status::unavailable(error.code)),
+        Some(Arriving::Delivery(_)) | None => Err(Status::unavailable("no_welcome")),
+    }
+}
+
+async fn register_key(shared: &Shared, link: &Arc<Link>) -> Result<(), Error> {
+    let Some(key) = &shared.opening_key else { return Ok(()) };
+    let request = RegisterKeyRequest { sealing_key: key.sealing_key().to_string() };
+    match link.bus().register_key(request).await {
+        Ok(_empty) => Ok(()),
+        Err(status) if status.code() == Code::Unimplemented => {
+            tracing::warn!("this gate takes no keys, so nothing will be encrypted to this agent");
+            Ok(())
+        }
+        Err(status) => Err(failure(link, &status)),
+    }
+}
+
+/// Sends what is queued, and heartbeats when there is nothing; ends when told to, queue first.
+fn outgoing(
+    queue: mpsc::Receiver<ClientEvent>,
+    finish: CancellationToken,
+    heartbeat: Duration,
+) -> impl Stream<Item = ClientEvent> + Send + 'static {
+    stream::unfold((queue, finish), move |(mut queue, finish)| async move {
+        let event = tokio::select! {
+            biased;
+            event = queue.recv() => event,
+            () = finish.cancelled() => {
+                queue.close();
+                queue.recv().await
+            }
+            () = sleep(heartbeat) => {
+                Some(ClientEvent { event: Some(Outgoing::Heartbeat(Heartbeat {})) })
+            }
+        };
+        event.map(|event| (event, (queue, finish)))
+    })
+}
+
+/// Serves one session after another until the client ends.
+pub(crate) async fn run(shared: Arc<Shared>, first: Session, buffer: mpsc::Sender<Delivered>) {
+    let stop = shared.phases.stop.clone();
+    let error = tokio::select! {
+        biased;
+        () = stop.cancelled() => Error::Closed,
+        error = sessions(&shared, first, &buffer) => error,
+    };
+    shared.state.send_replace(State::Ended(error));
+}
+
+async fn sessions(shared: &Arc<Shared>, first: Session, buffer: &mpsc::Sender<Delivered>) -> Error {
+    let mut session = first;
+    let mut attempt = 0;
+    loop {
+        shared.state.send_replace(State::Up(Arc::clone(&session.link)));
+        let since = Instant::now();
+        let lost = serve(shared, session, buffer).await;
+        shared.state.send_replace(State::Down);
+        if shared.phases.finish.is_cancelled() {
+            return Error::Closed;
+        }
+        if since.elapsed() >= STEADY {
+            attempt = 0;
+        }
+        tracing::info!(error = %lost, "session lost, connecting again");
+        if !is_worth_retrying(&lost) {
+            return lost;
+        }
+        session = match connect_again(shared, &mut attempt).await {
+            Ok(again) => again,
+            Err(error) => return error,
+        };
+    }
+}
+
+async fn connect_again(shared: &Shared, attempt: &mut u32) -> Result<Session, Error> {
+    loop {
+        let wait = shared.reconnect.wait(*attempt);
+        *attempt = attempt.saturating_add(1);
+        let opened = tokio::select! {
+            biased;
+            () = shared.phases.finish.cancelled() => return Err(Error::Closed),
+            opened = async { sleep(wait).await; open(shared).await } => opened,
+        };
+        match opened {
+            Ok(session) => return Ok(session),
+            Err(error) if is_worth_retrying(&error) => {
+                tracing::debug!(%error, attempt = *attempt, "not connected");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Tells whether a later attempt, with nothing changed on this side, may succeed.
+fn is_worth_retrying(error: &Error) -> bool {
+    match error {
+        Error::Refused(refused) => is_passing(refused),
+        // A file is missing or half written while it is renewed; a gate presents an old certificate.
+        Error::Timeout
+        | Error::Interrupted
+        | Error::Connect { .. }
+        | Error::Tls(_)
+        | Error::Handshake { .. } => true,
+        Error::Closed | Error::Invalid(_) => false,
+    }
+}
+
+fn is_passing(refused: &Refused) -> bool {
+    match refused.status {
+        // The gate may not have noticed yet that the old stream is gone.
+        Code::FailedPrecondition => refused.code == "instance_already_connected",
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss => true,
+        // The certificate of the connection has ended; the file may hold a new one.
+        Code::Unauthenticated => refused.code == "credential_expired",
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::OutOfRange
+        | Code::Unimplemented => false,
+    }
+}
+
+/// Reads the stream until it ends, and says why it did.
+async fn serve(shared: &Shared, mut session: Session, buffer: &mpsc::Sender<Delivered>) -> Error {
+    loop {
+        match session.arriving.message().await {
+            Ok(Some(ServerEvent { event: Some(Arriving::Delivery(delivery)) })) => {
+                take_in(shared, &session, delivery, buffer).await;
+            }
+            Ok(Some(ServerEvent { event: Some(Arriving::Error(error)) })) => {
+                tracing::warn!(code = %error.code.escape_debug(), "the gate reports an error");
+            }
+            Ok(Some(ServerEvent { event: Some(Arriving::Welcome(_)) | None })) => {}
+            Ok(None) => return Error::Interrupted,
+            Err(status) => return failure(&session.link, &status),
+        }
+    }
+}
+
+async fn take_in(
+    shared: &Shared,
+    session: &Session,
+    delivery: Delivery,
+    buffer: &mpsc::Sender<Delivered>,
+) {
+    let Delivery { delivery_id, envelope_json } = delivery;
+    let envelope: Envelope = match serde_json::from_str(&envelope_json) {
+        Ok(envelope) => envelope,
+        Err(error) => {
+            tracing::warn!(line = error.line(), column = error.column(), "unreadable envelope");
+            let why = HandlerError::fatal("the envelope is not readable");
+            return answer(session, nack_event(delivery_id, &why)).await;
+        }
+    };
+    if envelope.meta.is_reply {
+        shared.pending.deliver(envelope);
+        return answer(session, Outgoing::Ack(Ack { delivery_id })).await;
+    }
+    if shared.phases.closing.is_cancelled() {
+        // Not answered: the gate gives it to another session when this one has ended.
+        return;
+    }
+    let out = session.out.clone();
+    tokio::select! {
+        biased;
+        // With a full buffer this waits, and the gate's flow control with it.
+        sent = buffer.send(Delivered { delivery_id, envelope, out }) => {
+            if sent.is_err() {
+                tracing::debug!("nobody takes messages any more");
+            }
+        }
+        () = shared.phases.closing.cancelled() => {}
+    }
+}
+
+async fn answer(session: &Session, event: Outgoing) {
+    // If this fails the stream is gone, which reading from it will say.
+    drop(session.out.send(ClientEvent { event: Some(event) }).await);
+}
+
+/// LIMIT: answers that wait for the connection; handlers wait beyond it.
+const OUTGOING_MAX: usize = 1024;
+/// A session that lived this long was a good one, and the next wait is a short one again.
+const STEADY: Duration = Duration::from_secs(5);

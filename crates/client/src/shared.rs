@@ -1,0 +1,174 @@
+//! What the calls, the session and the messages of one client have in common.
+//!
+//! It starts nothing and ends nothing by itself: the session moves its state, the client's owner
+//! its phases.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use identity::OpeningKey;
+use tokio::sync::{Mutex, Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::dial::{Dialer, Link};
+use crate::error::{Error, Invalid};
+use crate::incoming::Delivered;
+use crate::options::{Options, Receive, Reconnect};
+use crate::pending::Pending;
+
+/// Where the session stands.
+#[derive(Clone, Debug)]
+pub(crate) enum State {
+    /// Connected and welcomed.
+    Up(Arc<Link>),
+    /// Connecting again.
+    Down,
+    /// Over for good.
+    Ended(Error),
+}
+
+/// How far the end of the client has come; each token is only ever cancelled after the one before.
+#[derive(Debug, Default)]
+pub(crate) struct Phases {
+    /// No further message is handed out.
+    pub(crate) closing: CancellationToken,
+    /// What is queued for the gate is flushed, then the stream ends.
+    pub(crate) finish: CancellationToken,
+    /// Everything ends now.
+    pub(crate) stop: CancellationToken,
+}
+
+pub(crate) struct Shared {
+    pub(crate) dialer: Dialer,
+    pub(crate) instance: String,
+    pub(crate) agent: OnceLock<String>,
+    pub(crate) opening_key: Option<OpeningKey>,
+    pub(crate) receive: Receive,
+    pub(crate) reconnect: Reconnect,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) call_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+    pub(crate) heartbeat: Duration,
+    pub(crate) message_bytes_max: usize,
+    pub(crate) handlers_max: usize,
+    pub(crate) calls: Semaphore,
+    pub(crate) state: watch::Sender<State>,
+    pub(crate) pending: Pending,
+    pub(crate) buffer: Mutex<mpsc::Receiver<Delivered>>,
+    pub(crate) phases: Phases,
+    /// Counts the messages that were handed out and are not answered yet.
+    pub(crate) open: TaskTracker,
+}
+
+impl Shared {
+    /// Checks the options; the other half of the buffer is for the session.
+    pub(crate) fn new(options: Options) -> Result<(Self, mpsc::Sender<Delivered>), Invalid> {
+        let dialer = Dialer::new(&options)?;
+        for (option, is_zero) in [
+            ("calls_max", options.calls_max == 0),
+            ("handlers_max", options.handlers_max == 0),
+            ("message_bytes_max", options.message_bytes_max == 0),
+            ("heartbeat", options.heartbeat.is_zero()),
+            ("connect_timeout", options.connect_timeout.is_zero()),
+        ] {
+            if is_zero {
+                return Err(Invalid::Zero { option });
+            }
+        }
+        let (buffer_in, buffer) = mpsc::channel(BUFFER_MESSAGES_MAX);
+        let shared = Self {
+            dialer,
+            instance: options.instance.unwrap_or_else(random_instance),
+            agent: OnceLock::new(),
+            opening_key: options.opening_key,
+            receive: options.receive,
+            reconnect: options.reconnect,
+            connect_timeout: options.connect_timeout,
+            call_timeout: options.call_timeout,
+            close_timeout: options.close_timeout,
+            heartbeat: options.heartbeat,
+            message_bytes_max: options.message_bytes_max,
+            handlers_max: options.handlers_max,
+            calls: Semaphore::new(options.calls_max.min(Semaphore::MAX_PERMITS)),
+            state: watch::Sender::new(State::Down),
+            pending: Pending::default(),
+            buffer: Mutex::new(buffer),
+            phases: Phases::default(),
+            open: TaskTracker::new(),
+        };
+        Ok((shared, buffer_in))
+    }
+
+    pub(crate) fn agent(&self) -> &str {
+        self.agent.get().map_or("", String::as_str)
+    }
+
+    /// Waits for a live connection, and for another one if the given one was no use.
+    pub(crate) async fn link(&self, useless: Option<&Arc<Link>>) -> Result<Arc<Link>, Error> {
+        let mut states = self.state.subscribe();
+        loop {
+            match &*states.borrow_and_update() {
+                State::Up(link) if !useless.is_some_and(|old| Arc::ptr_eq(old, link)) => {
+                    return Ok(Arc::clone(link));
+                }
+                State::Up(_) | State::Down => {}
+                State::Ended(error) => return Err(error.clone()),
+            }
+            states.changed().await.map_err(|_gone| Error::Closed)?;
+        }
+    }
+
+    /// Waits for the end of the client and says why.
+    pub(crate) async fn ended(&self) -> Error {
+        let mut states = self.state.subscribe();
+        loop {
+            if let State::Ended(error) = &*states.borrow_and_update() {
+                return error.clone();
+            }
+            if states.changed().await.is_err() {
+                return Error::Closed;
+            }
+        }
+    }
+
+    /// Waits for the next message of a session that still lives; nothing when the client ends.
+    pub(crate) async fn take(&self) -> Option<Delivered> {
+        let next = async {
+            let mut buffer = self.buffer.lock().await;
+            loop {
+                let delivered = buffer.recv().await?;
+                // The gate delivers what a dead session held to another one.
+                if delivered.is_answerable() {
+                    return Some(delivered);
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.phases.closing.cancelled() => None,
+            delivered = next => delivered,
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("agent", &self.agent())
+            .field("instance", &self.instance)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Draws 16 hexadecimal digits.
+fn random_instance() -> String {
+    let mut digits = uuid::Uuid::new_v4().simple().to_string();
+    digits.truncate(16);
+    digits
+}
+
+/// LIMIT: above the number of unanswered messages that a gate gives to one session (200 unless
+/// configured otherwise), so that replies do not wait behind messages that nobody takes.
+const BUFFER_MESSAGES_MAX: usize = 1024;
