@@ -5,23 +5,31 @@
 use std::env;
 use std::io;
 use std::iter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 /// Runs the steps until one fails, and prints a table of them (or JSON) at the end.
 ///
 /// # Errors
 ///
-/// Fails when a program that a step needs can't be started.
+/// Fails when the machine is not prepared, or a program that a step needs can't be started.
 pub(crate) fn run(root: &Path, is_json: bool) -> Result<ExitCode> {
+    let venv =
+        env::var_os(INTEROP_VENV).map_or_else(|| root.join("target/interop-venv"), PathBuf::from);
+    // Told now and not by the last step, half an hour later.
+    ensure!(
+        venv.join("bin/python").exists(),
+        "no Python environment for the tests with foreign clients in `{}`, `scripts/test.sh` makes it",
+        venv.display()
+    );
     let mut done = Vec::new();
     for step in STEPS {
         tell(&format!("\n== {}: {}", step.name, step.shown()));
-        let outcome = step.run(root, is_json)?;
+        let outcome = step.run(root, &venv, is_json)?;
         let is_green = outcome.is_green;
         done.push(outcome);
         if !is_green {
@@ -73,13 +81,11 @@ impl Step {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the time of a step is what is measured")]
-    fn run(&self, root: &Path, is_json: bool) -> Result<Outcome> {
+    fn run(&self, root: &Path, venv: &Path, is_json: bool) -> Result<Outcome> {
         let mut command = Command::new(self.program);
         command.args(self.arguments).current_dir(root);
         command.envs(self.environment.iter().copied());
-        if env::var_os(INTEROP_VENV).is_none() {
-            command.env(INTEROP_VENV, root.join("target/interop-venv"));
-        }
+        command.env(INTEROP_VENV, venv);
         if is_json {
             command.stdout(Stdio::from(io::stderr()));
         }
@@ -146,7 +152,8 @@ const INTEROP_VENV: &str = "PALISADE_INTEROP_VENV";
 ///
 /// Each step that builds selects the whole workspace: another selection would unify features
 /// differently and compile half of the dependencies once more. The integration tests, one binary
-/// named `it` in each crate, come last: those of `e2e` start the release binary and foreign clients.
+/// named `it` in each crate, come last: those of `e2e` start the release binary and clients of
+/// others.
 const STEPS: &[Step] = &[
     Step::cargo("fmt", &["fmt", "--all", "--check"]),
     Step::cargo("tidy", &["xtask", "tidy"]),
@@ -207,9 +214,9 @@ mod tests {
     fn a_program_that_fails_is_red_and_one_that_is_missing_is_an_error() {
         let step = |program| Step { name: "x", program, arguments: &[], environment: &[] };
         let root = Path::new(".");
-        assert!(step("true").run(root, true).expect("started").is_green);
-        assert!(!step("false").run(root, true).expect("started").is_green);
-        let error = step("palisade-no-such-program").run(root, true).expect_err("missing");
+        assert!(step("true").run(root, root, true).expect("started").is_green);
+        assert!(!step("false").run(root, root, true).expect("started").is_green);
+        let error = step("palisade-no-such-program").run(root, root, true).expect_err("missing");
         assert!(error.to_string().contains("palisade-no-such-program"), "{error}");
     }
 }
