@@ -1,0 +1,69 @@
+//! Messages whose time is over leave their queue, with a record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use audit::Record;
+use bytes::Bytes;
+
+use super::Hub;
+use crate::ports::{Batch, Found, MessageView, Op, Scan, StoreError};
+
+// How often queues are searched; a message is never delivered after its time anyway.
+const PERIOD: Duration = Duration::from_secs(1);
+
+// LIMIT: messages that one search takes.
+const PAGE: usize = 256;
+
+impl Hub {
+    /// Removes expired messages until the sessions are closed.
+    pub(crate) async fn expire_messages(self: Arc<Self>) {
+        let mut closing = self.closing();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(PERIOD) => {}
+                _closed = closing.changed() => return,
+            }
+            match self.expire_page().await {
+                Ok(count) if count > 0 => tracing::info!(count, "messages expired"),
+                Ok(_) => {}
+                Err(cause) => tracing::warn!(%cause, "cannot remove expired messages"),
+            }
+        }
+    }
+
+    async fn expire_page(&self) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let due = self.store.scan(Scan::Expired { now }, PAGE).await?;
+        let mut count = 0;
+        for found in due {
+            let Found::Message(view) = found else { continue };
+            let expire = Op::Expire { message: view.message, at: now };
+            let ops = vec![expire, Op::Record(self.expired(&view))];
+            match self.store.commit(Batch { ops }).await {
+                Ok(()) => count += 1,
+                // A session got it at the last moment.
+                Err(StoreError::Conflict { .. }) => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+        Ok(count)
+    }
+
+    fn expired(&self, view: &MessageView) -> Bytes {
+        let record = Record {
+            timestamp: crate::pipeline::moment(self.clock.now()).into(),
+            event_type: "expired".into(),
+            agent_id: view.target.as_str().into(),
+            request_id: view.message.to_string().into(),
+            outcome: audit::Outcome::Error,
+            decision: "EXPIRED".into(),
+            reason: Some("not_delivered_in_time".into()),
+            message_id: Some(view.message.to_string().into()),
+            sender_id: Some(view.sender.as_str().into()),
+            target_id: Some(view.target.as_str().into()),
+            ..Record::default()
+        };
+        Bytes::from(record.encode())
+    }
+}

@@ -1,0 +1,175 @@
+//! How a delivery ends: acknowledged, tried again, or dead.
+
+use std::time::Duration;
+
+use audit::Record;
+use bytes::Bytes;
+
+use super::Hub;
+use super::session::{Held, Live};
+use crate::ports::{Batch, Op, Retry, Settlement, StoreError};
+use crate::types::DeliveryId;
+
+/// What a receiver said about a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has the message.
+    Acknowledged,
+    /// It refused the message.
+    Refused {
+        /// Why, in the receiver's words.
+        reason: String,
+        /// Whether another attempt makes sense.
+        retryable: bool,
+    },
+}
+
+/// A delivery and what its receiver said about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// Which delivery.
+    pub delivery: DeliveryId,
+    /// What was said.
+    pub outcome: Outcome,
+}
+
+// LIMIT: characters of a receiver's reason that are kept with a dead letter.
+const REASON_CHARS_MAX: usize = 256;
+
+// LIMIT: how often a commit is tried when more writers wait than the store takes.
+const BUSY_TRIES: u32 = 50;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
+impl Hub {
+    /// Commits what receivers said, together where possible.
+    pub(super) async fn settle(&self, live: &Live, answers: Vec<(Held, Outcome)>) {
+        let groups: Vec<Vec<Op>> =
+            answers.into_iter().map(|(held, outcome)| self.ops(live, &held, outcome)).collect();
+        if groups.is_empty() {
+            return;
+        }
+        let all = Batch { ops: groups.iter().flatten().cloned().collect() };
+        if groups.len() > 1 && self.commit_patiently(all).await.is_ok() {
+            return;
+        }
+        // One of them met a lease that was taken over; the others still hold.
+        for ops in groups {
+            match self.commit_patiently(Batch { ops }).await {
+                Ok(()) | Err(StoreError::Conflict { .. }) => {}
+                Err(cause) => {
+                    tracing::warn!(agent = %live.agent, %cause, "cannot settle a delivery");
+                }
+            }
+        }
+    }
+
+    /// Makes a dead letter of a message that this session holds.
+    pub(super) async fn bury(&self, live: &Live, held: &Held, code: &'static str, reason: &str) {
+        let ops = self.burial(live, held, code, reason);
+        match self.commit_patiently(Batch { ops }).await {
+            Ok(()) | Err(StoreError::Conflict { .. }) => {}
+            Err(cause) => tracing::warn!(agent = %live.agent, %cause, "cannot keep a dead letter"),
+        }
+    }
+
+    /// Commits operations that nobody waits for.
+    pub(super) async fn commit_quietly(&self, ops: Vec<Op>, what: &'static str) {
+        if let Err(cause) = self.commit_patiently(Batch { ops }).await {
+            tracing::warn!(%cause, what, "cannot commit");
+        }
+    }
+
+    fn ops(&self, live: &Live, held: &Held, outcome: Outcome) -> Vec<Op> {
+        let now = self.clock.now();
+        let mut ops = Vec::with_capacity(1);
+        match outcome {
+            Outcome::Acknowledged => {
+                ops.push(Op::Settle {
+                    message: held.message,
+                    holder: live.id,
+                    how: Settlement::Acknowledged,
+                    at: now,
+                });
+                if let Some(circuits) = &self.circuits {
+                    ops.extend(circuits.success(&held.sender, &live.agent));
+                }
+            }
+            Outcome::Refused { reason, retryable } => {
+                if retryable && held.attempt < self.settings.max_attempts {
+                    let not_before = now.after(self.backoff(held.attempt));
+                    let how = Settlement::Retry(Retry { not_before, counts: true });
+                    ops.push(Op::Settle { message: held.message, holder: live.id, how, at: now });
+                } else {
+                    let code = if retryable { "attempts_exhausted" } else { "refused" };
+                    ops.extend(self.burial(live, held, code, &reason));
+                }
+                // A message counts once: its retries say nothing new about the target.
+                if held.attempt == 1
+                    && let Some(circuits) = &self.circuits
+                {
+                    ops.extend(circuits.failure(&held.sender, &live.agent, now));
+                }
+            }
+        }
+        ops
+    }
+
+    fn burial(&self, live: &Live, held: &Held, code: &'static str, reason: &str) -> Vec<Op> {
+        let now = self.clock.now();
+        let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
+        let reason = if reason.is_empty() { code.to_owned() } else { reason };
+        let record = Record {
+            timestamp: crate::pipeline::moment(now).into(),
+            event_type: "dead_letter".into(),
+            agent_id: live.agent.as_str().into(),
+            request_id: held.message.to_string().into(),
+            outcome: audit::Outcome::Refused,
+            decision: "DLQ".into(),
+            // The receiver's own words stay with the letter: they may quote the payload.
+            reason: Some(code.into()),
+            message_id: Some(held.message.to_string().into()),
+            sender_id: Some(held.sender.as_str().into()),
+            target_id: Some(live.agent.as_str().into()),
+            message_type: Some(held.message_type.as_str().into()),
+            ..Record::default()
+        };
+        let settle = Op::Settle {
+            message: held.message,
+            holder: live.id,
+            how: Settlement::Dead { reason },
+            at: now,
+        };
+        vec![settle, Op::Record(Bytes::from(record.encode()))]
+    }
+
+    pub(super) fn session_closed(&self, live: &Live) -> Bytes {
+        let record = Record {
+            timestamp: crate::pipeline::moment(self.clock.now()).into(),
+            event_type: "session.close".into(),
+            agent_id: live.agent.as_str().into(),
+            request_id: live.id.to_string().into(),
+            outcome: audit::Outcome::Success,
+            decision: "ALLOWED".into(),
+            sender_id: Some(live.agent.as_str().into()),
+            sender_instance_id: Some(live.instance.as_str().into()),
+            ..Record::default()
+        };
+        Bytes::from(record.encode())
+    }
+
+    /// Returns the pause before the attempt behind `attempt`.
+    fn backoff(&self, attempt: u32) -> Duration {
+        let doubled = 1_u32.checked_shl(attempt.saturating_sub(1).min(20)).unwrap_or(u32::MAX);
+        self.settings.retry_backoff.saturating_mul(doubled).min(self.settings.retry_backoff_max)
+    }
+
+    async fn commit_patiently(&self, batch: Batch) -> Result<(), StoreError> {
+        for _ in 0..BUSY_TRIES {
+            match self.store.commit(batch.clone()).await {
+                Err(StoreError::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
+                answer => return answer,
+            }
+        }
+        Err(StoreError::Busy)
+    }
+}

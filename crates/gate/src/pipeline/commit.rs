@@ -1,0 +1,169 @@
+//! Stage 7: are delivery and record durable, together?
+//!
+//! An acceptance is one batch: what it changes and its record. A refusal is a batch of its
+//! record alone. What reads (state, discovery, status) commits its record before it answers, so
+//! no answer leaves without one, and what it answers is durable too.
+
+mod administer;
+mod message;
+mod state;
+
+use std::time::Duration;
+
+use super::inspect::Cleared;
+use crate::case::Case;
+use crate::gate::Gate;
+use crate::ports::{Batch, Found, MessageView, Op, Read, StoreError};
+use crate::types::{AgentId, AgentView, Answer, MessageId, Refusal, Request, Unavailable};
+
+pub(super) async fn commit(
+    gate: &Gate,
+    case: &mut Case,
+    verdict: Result<Cleared, Refusal>,
+) -> Result<Answer, Refusal> {
+    let refusal = match verdict {
+        Ok(cleared) => match accept(gate, case, cleared).await {
+            Ok(answer) => return Ok(answer),
+            Err(refusal) => refusal,
+        },
+        Err(refusal) => refusal,
+    };
+    if let Some(circuits) = &gate.hub.circuits {
+        circuits.cancel(std::mem::take(&mut case.probe));
+    }
+    record_refusal(gate, case, refusal).await
+}
+
+async fn accept(gate: &Gate, case: &mut Case, cleared: Cleared) -> Result<Answer, Refusal> {
+    let (agent, request, envelope) = cleared.into_parts();
+    match (request, agent) {
+        (Request::Message(message), _) => {
+            message::deliver(gate, case, *message, envelope.unwrap_or_default()).await
+        }
+        (Request::Administer(command), _) => administer::run(gate, case, command).await,
+        (Request::Open(place), _) => {
+            case.commit(gate, Vec::new()).await.map_err(|cause| refuse(case, &cause))?;
+            Ok(Answer::Opened(place.open()))
+        }
+        (Request::Discover(capabilities), Some(agent)) => {
+            case.commit(gate, Vec::new()).await.map_err(|cause| refuse(case, &cause))?;
+            Ok(Answer::Agents(discover(gate, case, &agent, &capabilities)))
+        }
+        (Request::ReadState, Some(agent)) => state::read(gate, case, &agent).await,
+        (Request::UpdateState(updates), Some(agent)) => {
+            state::update(gate, case, &agent, updates).await
+        }
+        (Request::ResetState, Some(agent)) => state::reset(gate, case, &agent).await,
+        (Request::MessageStatus(message), Some(agent)) => {
+            case.commit(gate, Vec::new()).await.map_err(|cause| refuse(case, &cause))?;
+            Ok(Answer::Status(status(gate, &agent, message).await?))
+        }
+        (Request::RegisterKey(key), Some(agent)) => register_key(gate, case, &agent, key).await,
+        (_, None) => Err(Refusal::Unavailable(Unavailable::Internal("no agent asks"))),
+    }
+}
+
+impl Case {
+    /// Commits changes with the count of the call and the record of its acceptance.
+    pub(super) async fn commit(&self, gate: &Gate, changes: Vec<Op>) -> Result<(), StoreError> {
+        let mut ops = Vec::with_capacity(changes.len() + 2);
+        ops.extend(self.count.clone());
+        ops.extend(changes);
+        ops.push(Op::Record(self.accepted(gate)));
+        gate.store.commit(Batch { ops }).await
+    }
+}
+
+/// Turns a failed commit of an acceptance into the refusal that the caller gets.
+fn refuse(case: &mut Case, cause: &StoreError) -> Refusal {
+    if let StoreError::OverLimit { window, retry_after } = *cause {
+        // Others were quicker; a refused call is not counted.
+        case.count = None;
+        return Refusal::RateLimited { window, retry_after };
+    }
+    unavailable(cause)
+}
+
+/// Turns an answer of the store into a refusal.
+pub(super) fn unavailable(cause: &StoreError) -> Refusal {
+    match cause {
+        StoreError::Full { what } => {
+            Refusal::Backpressure { what, retry_after: Duration::from_secs(1) }
+        }
+        StoreError::Busy => Refusal::Backpressure {
+            what: "the commit queue",
+            retry_after: Duration::from_millis(100),
+        },
+        StoreError::DiskFull => Refusal::Unavailable(Unavailable::DiskFull),
+        StoreError::Conflict { .. }
+        | StoreError::OverLimit { .. }
+        | StoreError::Unreachable(_)
+        | StoreError::Corrupt(_) => Refusal::Unavailable(Unavailable::Store(cause.to_string())),
+    }
+}
+
+async fn record_refusal(gate: &Gate, case: &mut Case, refusal: Refusal) -> Result<Answer, Refusal> {
+    let record = || Op::Record(case.refused(gate, &refusal));
+    let mut ops: Vec<Op> = case.count.clone().into_iter().collect();
+    ops.push(record());
+    let mut answer = gate.store.commit(Batch { ops }).await;
+    if matches!(answer, Err(StoreError::OverLimit { .. })) {
+        answer = gate.store.commit(Batch { ops: vec![record()] }).await;
+    }
+    match answer {
+        Ok(()) => Err(refusal),
+        // Nothing is refused without a record either: the caller learns that we cannot answer.
+        Err(cause) => Err(unavailable(&cause)),
+    }
+}
+
+fn discover(gate: &Gate, case: &Case, agent: &AgentId, capabilities: &[String]) -> Vec<AgentView> {
+    let snapshot = &case.snapshot;
+    let known = snapshot.agents.keys().map(AgentId::as_str);
+    let mut found = Vec::new();
+    for name in snapshot.policy.targets(agent.as_str(), known) {
+        let Some((target, registration)) = snapshot.agents.get_key_value(name) else { continue };
+        let wanted = capabilities.is_empty()
+            || registration.capabilities.iter().any(|one| capabilities.contains(one));
+        if !wanted || !gate.hub.is_active(target) {
+            continue;
+        }
+        found.push(AgentView {
+            agent: target.to_string(),
+            capabilities: registration.capabilities.clone(),
+            metadata_json: registration.metadata_json.clone(),
+            instances: gate.hub.instances(target),
+        });
+    }
+    found
+}
+
+/// Returns what became of a message, to its sender only.
+async fn status(
+    gate: &Gate,
+    agent: &AgentId,
+    message: Option<MessageId>,
+) -> Result<Option<MessageView>, Refusal> {
+    let Some(message) = message else { return Ok(None) };
+    match gate.store.read(Read::Message(message)).await {
+        Ok(Some(Found::Message(view))) if view.sender == *agent => Ok(Some(view)),
+        Ok(_) => Ok(None),
+        Err(cause) => Err(unavailable(&cause)),
+    }
+}
+
+async fn register_key(
+    gate: &Gate,
+    case: &mut Case,
+    agent: &AgentId,
+    key: String,
+) -> Result<Answer, Refusal> {
+    let mut draft = gate.registry.draft().await;
+    if !draft.set_sealing_key(agent, key) {
+        return Err(Refusal::AgentNotAllowlisted);
+    }
+    let ops = draft.ops().to_vec();
+    case.commit(gate, ops).await.map_err(|cause| refuse(case, &cause))?;
+    draft.apply();
+    Ok(Answer::Done)
+}

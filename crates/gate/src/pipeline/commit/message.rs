@@ -1,0 +1,74 @@
+//! Commits a message: into its target's queue, with its record, in one batch.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::refuse;
+use crate::case::Case;
+use crate::gate::Gate;
+use crate::ports::{Entry, Expect, Key, Op, QueueKey, StoreError};
+use crate::types::{Answer, CorrelationId, Message, MessageKind, Pending, Refusal, Timestamp};
+
+// A request is remembered a little longer than its asker waits, so that a late reply is told
+// that it is late and not that nobody asked.
+const GRACE: Duration = Duration::from_secs(60);
+
+pub(super) async fn deliver(
+    gate: &Gate,
+    case: &mut Case,
+    message: Message,
+    envelope: String,
+) -> Result<Answer, Refusal> {
+    let mut expires_at = case.at.after(gate.settings.delivery.expire_after);
+    let mut instance = None;
+    let mut changes = Vec::with_capacity(2);
+    match &message.kind {
+        MessageKind::Send => {}
+        MessageKind::Request { correlation } => {
+            let until = case.at.after(message.timeout);
+            // Nobody waits for the answer to a request whose time is over.
+            expires_at = expires_at.min(until);
+            changes.push(ask(&message, *correlation, until));
+        }
+        MessageKind::Reply { correlation, instance: asker } => {
+            instance = Some(asker.clone());
+            changes.push(Op::Delete {
+                key: Key::Pending(*correlation),
+                expect: message.answers.map_or(Expect::Anything, Expect::Version),
+            });
+        }
+    }
+    let correlation = message.kind.correlation();
+    let is_reply = matches!(message.kind, MessageKind::Reply { .. });
+    changes.push(Op::Enqueue(Entry {
+        message: case.id,
+        sender: message.sender,
+        queue: QueueKey { agent: message.target, instance },
+        envelope: Bytes::from(envelope),
+        message_type: message.message_type,
+        accepted_at: case.at,
+        expires_at,
+    }));
+    match case.commit(gate, changes).await {
+        Ok(()) => Ok(Answer::Accepted { message: case.id, correlation }),
+        // Of racing replies one wins.
+        Err(StoreError::Conflict { .. }) if is_reply => Err(Refusal::UnknownCorrelation),
+        Err(cause) => Err(refuse(case, &cause)),
+    }
+}
+
+fn ask(message: &Message, correlation: CorrelationId, until: Timestamp) -> Op {
+    let pending = Pending {
+        agent_id: message.sender.clone(),
+        instance_id: message.instance.clone(),
+        target_id: message.target.clone(),
+        expires_at: Duration::from_micros(until.micros()).as_secs_f64(),
+    };
+    Op::Put {
+        key: Key::Pending(correlation),
+        value: Bytes::from(serde_json::to_vec(&pending).unwrap_or_default()),
+        expect: Expect::Absent,
+        expires_at: Some(until.after(GRACE)),
+    }
+}

@@ -1,0 +1,149 @@
+//! Stage 6: may the content pass, and in which form?
+//!
+//! Payloads of messages and values of state updates are searched; what is found is masked,
+//! encrypted to the recipient, or stops the call. Findings keep kinds, never text.
+
+use std::collections::BTreeMap;
+
+use ::inspect::{Document, Inspection, Outcome, Seal, SealError};
+
+use super::circuit::Routed;
+use crate::case::Case;
+use crate::gate::Gate;
+use crate::types::{AgentId, Decision, Envelope, Message, Refusal, Request};
+
+/// A request that has passed every stage; only [`check`] makes one.
+#[derive(Debug)]
+pub(super) struct Cleared {
+    agent: Option<AgentId>,
+    request: Request,
+    envelope: Option<String>,
+}
+
+impl Cleared {
+    /// Takes the proof apart: caller, request, and the envelope if it is a message.
+    pub(super) fn into_parts(self) -> (Option<AgentId>, Request, Option<String>) {
+        (self.agent, self.request, self.envelope)
+    }
+}
+
+// What the wire adds to an envelope in a delivery: its id and two field headers.
+const DELIVERY_OVERHEAD: usize = 64;
+
+// LIMIT: kinds of findings that stand in a record.
+const VIOLATIONS_MAX: usize = 64;
+
+pub(super) fn check(gate: &Gate, case: &mut Case, routed: Routed) -> Result<Cleared, Refusal> {
+    let (agent, request) = routed.into_request();
+    match request {
+        Request::Message(message) => {
+            let envelope = check_message(gate, case, &message)?;
+            let request = Request::Message(message);
+            Ok(Cleared { agent, request, envelope: Some(envelope) })
+        }
+        Request::UpdateState(updates) => {
+            let updates = check_state(gate, case, agent.as_ref(), updates)?;
+            Ok(Cleared { agent, request: Request::UpdateState(updates), envelope: None })
+        }
+        request => Ok(Cleared { agent, request, envelope: None }),
+    }
+}
+
+fn check_message(gate: &Gate, case: &mut Case, message: &Message) -> Result<String, Refusal> {
+    let changed = search(gate, case, &message.target, &message.document)?;
+    let payload = changed.as_deref().unwrap_or_else(|| message.document.text());
+    case.payload_hash = Some(audit::payload_hash(payload));
+    let envelope = Envelope {
+        id: case.id,
+        sender: message.sender.clone(),
+        sender_instance: message.instance.clone(),
+        target: message.target.clone(),
+        message_type: message.message_type.clone(),
+        kind: message.kind.clone(),
+        timestamp: case.at,
+        trace: case.trace.clone(),
+    }
+    .encode(payload);
+    let bytes = envelope.len().saturating_add(DELIVERY_OVERHEAD);
+    let max = gate.settings.delivery.envelope_bytes_max;
+    if bytes > max {
+        return Err(Refusal::EnvelopeTooLarge { bytes, max });
+    }
+    Ok(envelope)
+}
+
+/// Searches the values of a state update as the members of one object.
+fn check_state(
+    gate: &Gate,
+    case: &mut Case,
+    agent: Option<&AgentId>,
+    updates: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    let Some(agent) = agent.filter(|_| !updates.is_empty()) else { return Ok(updates) };
+    let text = serde_json::to_string(&updates).map_err(|_never| Refusal::Field {
+        field: "updates",
+        reason: "is unreadable".to_owned(),
+    })?;
+    let document =
+        Document::parse(&text, &gate.settings.validation.payload).map_err(Refusal::Payload)?;
+    match search(gate, case, agent, &document)? {
+        Some(changed) => serde_json::from_str(&changed).map_err(|_never| {
+            Refusal::Unavailable(crate::types::Unavailable::Internal("masked state is no map"))
+        }),
+        None => Ok(updates),
+    }
+}
+
+/// Searches a document; returns its text if it had to be changed.
+fn search(
+    gate: &Gate,
+    case: &mut Case,
+    recipient: &AgentId,
+    document: &Document,
+) -> Result<Option<String>, Refusal> {
+    if !gate.settings.dlp {
+        return Ok(None);
+    }
+    let snapshot = &case.snapshot;
+    let key = snapshot.registration(recipient).and_then(|one| one.sealing_key.as_deref());
+    let sealer = key.map(|key| RecipientSealer { gate, key, recipient });
+    let Inspection { outcome, findings } =
+        gate.dlp.inspect(document, sealer.as_ref().map(|sealer| sealer as &dyn Seal));
+    let strictest = findings.iter().map(|finding| finding.action).max();
+    case.violations =
+        findings.iter().take(VIOLATIONS_MAX).map(|finding| finding.kind.to_string()).collect();
+    match outcome {
+        Outcome::Clean => Ok(None),
+        Outcome::Alerted => {
+            case.decision = Decision::Alert;
+            Ok(None)
+        }
+        Outcome::Redacted(text) => {
+            case.decision = Decision::DlpRedacted;
+            case.masked = true;
+            Ok(Some(text))
+        }
+        Outcome::Encrypted(text) => {
+            case.decision = Decision::DlpEncrypted;
+            case.masked = true;
+            Ok(Some(text))
+        }
+        Outcome::Blocked => {
+            let unsealed = strictest == Some(::inspect::Action::Encrypt);
+            Err(Refusal::DlpBlocked { unsealed })
+        }
+    }
+}
+
+/// Encrypts fields to one recipient.
+struct RecipientSealer<'a> {
+    gate: &'a Gate,
+    key: &'a str,
+    recipient: &'a AgentId,
+}
+
+impl Seal for RecipientSealer<'_> {
+    fn seal(&self, plaintext: &str) -> Result<String, SealError> {
+        self.gate.sealer.seal(self.key, self.recipient.as_str(), plaintext)
+    }
+}

@@ -1,0 +1,172 @@
+//! Stage 2: is the request well formed and in its place?
+//!
+//! Texts become types here and are not checked again behind it.
+
+use std::time::Duration;
+
+use ::inspect::Document;
+
+use super::authenticate::Identified;
+use crate::case::Case;
+use crate::gate::Gate;
+use crate::ports::{Found, Key, Read};
+use crate::types::{
+    Action, AgentId, CorrelationId, Hello, InstanceId, Message, MessageId, MessageKind, Outgoing,
+    Pending, Refusal, Request, Unavailable,
+};
+
+/// A request that is well formed.
+#[derive(Debug)]
+pub(super) struct Valid {
+    pub(super) agent: Option<AgentId>,
+    pub(super) request: Request,
+}
+
+// LIMIT: capabilities that one discovery names.
+const CAPABILITIES_MAX: usize = 256;
+
+// LIMIT: the longest time that an asker may wait; also keeps its arithmetic in range.
+const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+pub(super) async fn check(
+    gate: &Gate,
+    case: &mut Case,
+    identified: Identified,
+    action: Action,
+) -> Result<Valid, Refusal> {
+    let agent = match identified {
+        Identified::Agent(agent) => agent,
+        Identified::Operator => {
+            let Action::Administer(command) = action else {
+                return Err(Refusal::WrongPrincipal { needs: "an agent" });
+            };
+            return Ok(Valid { agent: None, request: Request::Administer(command) });
+        }
+    };
+    if gate.is_draining() {
+        return Err(Refusal::Unavailable(Unavailable::Draining));
+    }
+    let request = match action {
+        Action::Open(hello) => open(gate, &agent, hello)?,
+        Action::Send { target, message } => {
+            let draft = Draft::check(gate, &agent, message)?;
+            draft.to(&target, MessageKind::Send, Duration::ZERO)?
+        }
+        Action::Request { target, message, timeout } => {
+            let draft = Draft::check(gate, &agent, message)?;
+            let correlation = CorrelationId::from_random(gate.ids.random());
+            case.correlation = Some(correlation.to_string());
+            let timeout = timeout.unwrap_or(gate.settings.delivery.request_timeout);
+            draft.to(&target, MessageKind::Request { correlation }, timeout.min(TIMEOUT_MAX))?
+        }
+        Action::Reply { correlation, message } => {
+            let draft = Draft::check(gate, &agent, message)?;
+            reply(gate, case, draft, &correlation).await?
+        }
+        Action::Discover { capabilities } if capabilities.len() > CAPABILITIES_MAX => {
+            let reason = format!("has more than {CAPABILITIES_MAX} entries");
+            return Err(Refusal::Field { field: "capabilities", reason });
+        }
+        Action::Discover { capabilities } => Request::Discover(capabilities),
+        Action::ReadState => Request::ReadState,
+        Action::UpdateState { updates } => Request::UpdateState(updates),
+        Action::ResetState => Request::ResetState,
+        Action::MessageStatus { message } => {
+            Request::MessageStatus(MessageId::parse(&message).ok())
+        }
+        Action::RegisterKey { key } => {
+            let checked = gate.sealer.check_key(&key);
+            checked.map_err(|reason| Refusal::Field { field: "sealing_key", reason })?;
+            Request::RegisterKey(key)
+        }
+        Action::Administer(_) => return Err(Refusal::WrongPrincipal { needs: "an operator" }),
+    };
+    Ok(Valid { agent: Some(agent), request })
+}
+
+fn open(gate: &Gate, agent: &AgentId, hello: Hello) -> Result<Request, Refusal> {
+    let instance = match hello {
+        Hello::Missing => return Err(Refusal::MissingHello),
+        Hello::Unexpected => return Err(Refusal::ExpectedHello),
+        Hello::Instance(instance) => instance,
+    };
+    let instance = InstanceId::parse(&instance).or(Err(Refusal::InvalidInstance))?;
+    Ok(Request::Open(gate.hub.reserve(agent, &instance)?))
+}
+
+/// A message whose own parts hold, before it is known where it goes.
+struct Draft {
+    sender: AgentId,
+    instance: InstanceId,
+    message_type: String,
+    document: Document,
+}
+
+impl Draft {
+    fn check(gate: &Gate, sender: &AgentId, message: Outgoing) -> Result<Self, Refusal> {
+        let Outgoing { instance, message_type, payload } = message;
+        let instance = InstanceId::parse(&instance).or(Err(Refusal::InvalidInstance))?;
+        if !gate.hub.is_connected(sender, &instance) {
+            return Err(Refusal::SessionNotConnected);
+        }
+        let max = gate.settings.validation.message_type_bytes_max;
+        if message_type.len() > max {
+            return Err(Refusal::MessageTypeTooLong { bytes: message_type.len(), max });
+        }
+        let document = Document::parse(&payload, &gate.settings.validation.payload)
+            .map_err(Refusal::Payload)?;
+        Ok(Self { sender: sender.clone(), instance, message_type, document })
+    }
+
+    fn to(self, target: &str, kind: MessageKind, timeout: Duration) -> Result<Request, Refusal> {
+        let Ok(target) = AgentId::parse(target) else {
+            // An impossible name is an agent that does not exist; MAS clients know one answer.
+            let by = "no agent can have the target's name".to_owned();
+            return Err(Refusal::NotAuthorized { code: "target_unknown", by });
+        };
+        Ok(self.addressed(target, kind, timeout, None))
+    }
+
+    fn addressed(
+        self,
+        target: AgentId,
+        kind: MessageKind,
+        timeout: Duration,
+        answers: Option<u64>,
+    ) -> Request {
+        let Self { sender, instance, message_type, document } = self;
+        let message =
+            Message { sender, instance, target, message_type, kind, document, timeout, answers };
+        Request::Message(Box::new(message))
+    }
+}
+
+/// Finds the request that a reply answers; it is used up only when the reply is committed.
+async fn reply(
+    gate: &Gate,
+    case: &mut Case,
+    draft: Draft,
+    correlation: &str,
+) -> Result<Request, Refusal> {
+    if correlation.is_empty() {
+        return Err(Refusal::MissingCorrelation);
+    }
+    let correlation = CorrelationId::parse(correlation).or(Err(Refusal::UnknownCorrelation))?;
+    let found = gate.store.read(Read::Value(Key::Pending(correlation), case.at)).await;
+    let value = match found {
+        Ok(Some(Found::Value(value))) => value,
+        Ok(_) => return Err(Refusal::UnknownCorrelation),
+        Err(cause) => return Err(super::commit::unavailable(&cause)),
+    };
+    let pending: Pending =
+        serde_json::from_slice(&value.value).or(Err(Refusal::UnknownCorrelation))?;
+    case.target = Some(pending.agent_id.to_string());
+    if pending.target_id != draft.sender {
+        return Err(Refusal::ReplySenderMismatch);
+    }
+    if pending.is_over(case.at) {
+        return Err(Refusal::CorrelationExpired);
+    }
+    let kind = MessageKind::Reply { correlation, instance: pending.instance_id };
+    Ok(draft.addressed(pending.agent_id, kind, Duration::ZERO, Some(value.version)))
+}
