@@ -138,10 +138,8 @@ impl Case {
             (_, Refusal::NotAuthorized { by, .. }) => by.clone(),
             (_, refusal) => refusal.to_string(),
         };
-        let reason = match refusal {
-            Refusal::NotAuthorized { code, .. } => code,
-            other => other.code(),
-        };
+        let reason =
+            if let Refusal::NotAuthorized { code, .. } = refusal { code } else { refusal.code() };
         let record = Record {
             outcome: Outcome::Refused,
             decision: refusal.decision().as_str().into(),

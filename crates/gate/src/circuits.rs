@@ -141,7 +141,7 @@ impl Circuits {
     #[must_use]
     pub fn state(&self, target: &AgentId, sender: Option<&AgentId>) -> State {
         let place = (target.clone(), sender.cloned());
-        self.open.lock().get(&place).map_or(State::Closed, |breaker| breaker.state())
+        self.open.lock().get(&place).map_or(State::Closed, Breaker::state)
     }
 
     fn places(&self, sender: &AgentId, target: &AgentId) -> Vec<Place> {

@@ -12,6 +12,7 @@ use crate::types::Timestamp;
 
 /// How many calls an agent may make; 0 refuses everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::module_name_repetitions, reason = "it is read where its module is not named")]
 pub struct RateLimits {
     /// In any 60 s.
     pub per_minute: u64,

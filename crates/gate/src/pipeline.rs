@@ -5,7 +5,7 @@
 //! | 1 | authenticate | does the credential hold, and is the caller registered? | `AUTHN_FAILED` |
 //! | 2 | validate | is the request well formed and in its place? | `INVALID` |
 //! | 3 | authorize | does a rule allow it? | `AUTHZ_DENIED` |
-//! | 4 | rate_limit | has the caller budget left? | `RATE_LIMITED` |
+//! | 4 | `rate_limit` | has the caller budget left? | `RATE_LIMITED` |
 //! | 5 | circuit | does the target keep failing? | `CIRCUIT_OPEN` |
 //! | 6 | inspect | may the content pass, and in which form? | `DLP_BLOCKED` |
 //! | 7 | commit | are delivery and record durable, together? | `BACKPRESSURE` |

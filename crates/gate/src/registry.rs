@@ -168,10 +168,10 @@ impl Draft<'_> {
     }
 
     /// Registers an agent's key; false if the agent is not registered.
-    pub fn set_sealing_key(&mut self, agent: &AgentId, key: String) -> bool {
+    pub fn set_sealing_key(&mut self, agent: &AgentId, key: &str) -> bool {
         let Some(registration) = self.next.agents.get_mut(agent) else { return false };
-        self.changed = registration.sealing_key.as_ref() != Some(&key);
-        registration.sealing_key = Some(key.clone());
+        self.changed = registration.sealing_key.as_deref() != Some(key);
+        registration.sealing_key = Some(key.to_owned());
         self.put(Key::SealingKey(agent.clone()), &key);
         true
     }

@@ -21,6 +21,7 @@ pub struct Settings {
 
 /// `gateway.circuit_breaker`.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::module_name_repetitions, reason = "it is read where its module is not named")]
 pub struct CircuitSettings {
     /// Consecutive failures that open a circuit.
     pub failure_threshold: u32,
@@ -60,6 +61,7 @@ pub struct Validation {
 
 /// `delivery`.
 #[derive(Debug, Clone)]
+#[expect(clippy::module_name_repetitions, reason = "it is read where its module is not named")]
 pub struct DeliverySettings {
     /// Unacknowledged deliveries that one session holds at most.
     pub max_in_flight: usize,

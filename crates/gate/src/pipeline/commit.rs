@@ -58,7 +58,7 @@ async fn accept(gate: &Gate, case: &mut Case, cleared: Cleared) -> Result<Answer
             case.commit(gate, Vec::new()).await.map_err(|cause| refuse(case, &cause))?;
             Ok(Answer::Status(status(gate, &agent, message).await?))
         }
-        (Request::RegisterKey(key), Some(agent)) => register_key(gate, case, &agent, key).await,
+        (Request::RegisterKey(key), Some(agent)) => register_key(gate, case, &agent, &key).await,
         (_, None) => Err(Refusal::Unavailable(Unavailable::Internal("no agent asks"))),
     }
 }
@@ -156,7 +156,7 @@ async fn register_key(
     gate: &Gate,
     case: &mut Case,
     agent: &AgentId,
-    key: String,
+    key: &str,
 ) -> Result<Answer, Refusal> {
     let mut draft = gate.registry.draft().await;
     if !draft.set_sealing_key(agent, key) {

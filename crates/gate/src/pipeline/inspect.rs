@@ -45,7 +45,13 @@ pub(super) fn check(gate: &Gate, case: &mut Case, routed: Routed) -> Result<Clea
             let updates = check_state(gate, case, agent.as_ref(), updates)?;
             Ok(Cleared { agent, request: Request::UpdateState(updates), envelope: None })
         }
-        request => Ok(Cleared { agent, request, envelope: None }),
+        Request::Open(_)
+        | Request::Discover(_)
+        | Request::ReadState
+        | Request::ResetState
+        | Request::MessageStatus(_)
+        | Request::RegisterKey(_)
+        | Request::Administer(_) => Ok(Cleared { agent, request, envelope: None }),
     }
 }
 

@@ -225,6 +225,50 @@ impl Refusal {
             | Self::DlpBlocked { .. } => None,
         }
     }
+
+    /// Returns the sentence of a refusal that carries no values.
+    const fn fixed_sentence(&self) -> &'static str {
+        match self {
+            Self::CredentialExpired => {
+                "the certificate of this connection has expired; reconnect with a new one"
+            }
+            Self::AgentNotAllowlisted => {
+                "the agent is not registered with this gate; add it under `agents` in the \
+                 configuration"
+            }
+            Self::MissingHello => "the stream ended before its hello",
+            Self::ExpectedHello => "the first event of a session must be its hello",
+            Self::InvalidInstance => {
+                "the instance id must have 1 to 32 of letters, digits, `_` and `-`"
+            }
+            Self::InstanceConnected => {
+                "an instance of this id is connected already; choose another instance id"
+            }
+            Self::SessionNotConnected => {
+                "the named instance of the sender has no live session; open one first"
+            }
+            Self::MissingCorrelation => "a reply must name the request's correlation",
+            Self::UnknownCorrelation => {
+                "no open request has this correlation; it was answered, or its time is over"
+            }
+            Self::CorrelationExpired => "the time for this reply is over",
+            Self::ReplySenderMismatch => "another agent was asked",
+            Self::Credential { .. }
+            | Self::WrongPrincipal { .. }
+            | Self::Payload(_)
+            | Self::MessageTypeTooLong { .. }
+            | Self::EnvelopeTooLarge { .. }
+            | Self::Field { .. }
+            | Self::StateTooLarge { .. }
+            | Self::NotFound { .. }
+            | Self::NotAuthorized { .. }
+            | Self::RateLimited { .. }
+            | Self::CircuitOpen { .. }
+            | Self::DlpBlocked { .. }
+            | Self::Backpressure { .. }
+            | Self::Unavailable(_) => "",
+        }
+    }
 }
 
 /// Writes the sentence for a person: what was wrong and what to do.
@@ -232,26 +276,19 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Credential { reason, .. } => f.write_str(reason),
-            Self::CredentialExpired => f.write_str(
-                "the certificate of this connection has expired; reconnect with a new one",
-            ),
-            Self::AgentNotAllowlisted => f.write_str(
-                "the agent is not registered with this gate; add it under `agents` in the \
-                 configuration",
-            ),
+            Self::CredentialExpired
+            | Self::AgentNotAllowlisted
+            | Self::MissingHello
+            | Self::ExpectedHello
+            | Self::InvalidInstance
+            | Self::InstanceConnected
+            | Self::SessionNotConnected
+            | Self::MissingCorrelation
+            | Self::UnknownCorrelation
+            | Self::CorrelationExpired
+            | Self::ReplySenderMismatch => f.write_str(self.fixed_sentence()),
             Self::WrongPrincipal { needs } => {
                 write!(f, "this call needs the certificate of {needs}")
-            }
-            Self::MissingHello => f.write_str("the stream ended before its hello"),
-            Self::ExpectedHello => f.write_str("the first event of a session must be its hello"),
-            Self::InvalidInstance => {
-                f.write_str("the instance id must have 1 to 32 of letters, digits, `_` and `-`")
-            }
-            Self::InstanceConnected => f.write_str(
-                "an instance of this id is connected already; choose another instance id",
-            ),
-            Self::SessionNotConnected => {
-                f.write_str("the named instance of the sender has no live session; open one first")
             }
             Self::Payload(invalid) => write!(f, "{invalid}"),
             Self::MessageTypeTooLong { bytes, max } => {
@@ -261,12 +298,6 @@ impl fmt::Display for Refusal {
                 write!(f, "the envelope would have {bytes} bytes, receivers take at most {max}")
             }
             Self::Field { field, reason } => write!(f, "`{field}` {reason}"),
-            Self::MissingCorrelation => f.write_str("a reply must name the request's correlation"),
-            Self::UnknownCorrelation => f.write_str(
-                "no open request has this correlation; it was answered, or its time is over",
-            ),
-            Self::CorrelationExpired => f.write_str("the time for this reply is over"),
-            Self::ReplySenderMismatch => f.write_str("another agent was asked"),
             Self::StateTooLarge { bytes, max } => {
                 write!(f, "the state would have {bytes} bytes, at most {max} are accepted")
             }

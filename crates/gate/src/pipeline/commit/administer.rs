@@ -106,10 +106,8 @@ async fn agents(gate: &Gate, case: &Case) -> Result<Vec<AgentStatus>, Refusal> {
     let mut all = Vec::with_capacity(case.snapshot.agents.len());
     for (agent, registration) in &case.snapshot.agents {
         let depth = gate.store.read(Read::Depth(agent.clone())).await;
-        let queued = match depth.map_err(|cause| unavailable(&cause))? {
-            Some(Found::Depth(queued)) => queued,
-            _ => 0,
-        };
+        let depth = depth.map_err(|cause| unavailable(&cause))?;
+        let queued = if let Some(Found::Depth(queued)) = depth { queued } else { 0 };
         all.push(AgentStatus {
             agent: agent.clone(),
             capabilities: registration.capabilities.clone(),
@@ -140,10 +138,7 @@ async fn dead_letters(
     let count = if count == 0 { 100 } else { count.min(PAGE_MAX) };
     let scan = Scan::DeadLetters(DeadLetterScan { after, target });
     let found = gate.store.scan(scan, count).await.map_err(|cause| unavailable(&cause))?;
-    let letter = |one| match one {
-        Found::DeadLetter(letter) => Some(letter),
-        _ => None,
-    };
+    let letter = |one| if let Found::DeadLetter(letter) = one { Some(letter) } else { None };
     Ok(found.into_iter().filter_map(letter).collect())
 }
 
