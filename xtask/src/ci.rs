@@ -23,7 +23,7 @@ pub(crate) fn run(root: &Path, is_json: bool) -> Result<ExitCode> {
     // Told now and not by the last step, half an hour later.
     ensure!(
         venv.join("bin/python").exists(),
-        "no Python environment for the tests with foreign clients in `{}`, `scripts/test.sh` makes it",
+        "no Python environment for foreign clients in `{}`, `scripts/test.sh` makes one",
         venv.display()
     );
     let mut done = Vec::new();

@@ -38,9 +38,17 @@ enum Task {
     },
 }
 
-fn main() -> Result<ExitCode> {
+#[expect(clippy::print_stderr, reason = "a tool for the terminal")]
+fn main() -> ExitCode {
+    run(Cli::parse().task).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: Task) -> Result<ExitCode> {
     let root = repository_root()?;
-    match Cli::parse().task {
+    match task {
         Task::Codegen { check: false } => codegen::write(&root).map(|()| ExitCode::SUCCESS),
         Task::Codegen { check: true } => codegen::check(&root).map(|()| ExitCode::SUCCESS),
         Task::Tidy => tidy::run(&root),
