@@ -20,7 +20,7 @@ struct Cli {
     task: Task,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Copy, Subcommand)]
 enum Task {
     /// Regenerates crates/wire from the contracts in proto/
     Codegen {
