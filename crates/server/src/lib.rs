@@ -1,1 +1,3 @@
 //! Doors, configuration and wiring.
+
+pub mod config;

@@ -1,0 +1,3 @@
+//! Tests of the server crate as its users see it.
+
+mod config;
