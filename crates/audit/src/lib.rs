@@ -14,6 +14,8 @@ mod lines;
 mod moment;
 mod query;
 mod record;
+#[cfg(test)]
+mod sample;
 mod sink;
 mod verify;
 

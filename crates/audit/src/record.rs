@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -144,6 +145,10 @@ impl<'a> Record<'a> {
     /// # Errors
     /// Refuses what is not a JSON object with these fields.
     pub fn decode(body: &'a [u8]) -> Result<Self, RecordError> {
+        // Without this an array of values in field order would pass too.
+        if !body.starts_with(b"{") {
+            return Err(serde_json::Error::custom("a record begins with a bracket").into());
+        }
         Ok(serde_json::from_slice(body)?)
     }
 

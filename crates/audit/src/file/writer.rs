@@ -187,3 +187,6 @@ impl ArchiveWriter {
 
 /// LIMIT: frames are written when this many bytes wait, synced or not.
 const WAITING_BYTES_MAX: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests;
