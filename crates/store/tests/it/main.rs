@@ -1,0 +1,3 @@
+//! One conformance suite for every engine.
+
+mod conformance;
