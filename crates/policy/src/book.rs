@@ -8,16 +8,17 @@ use serde::{Deserialize, Serialize};
 
 /// The whole set of rules: who may reach whom, directly or through roles.
 ///
-/// An empty book allows nothing.
+/// An empty book allows nothing. The fields of these types stand in alphabetical
+/// order, which makes their JSON the canonical one that names a policy revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuleBook {
     /// The rules of each agent, by agent id.
     pub agents: BTreeMap<String, AgentRules>,
-    /// The roles that agents can be given, by name.
-    pub roles: BTreeMap<String, Role>,
     /// Whether roles count at all; without it only the ACL sets decide.
     pub rbac: bool,
+    /// The roles that agents can be given, by name.
+    pub roles: BTreeMap<String, Role>,
 }
 
 /// The rules of one agent as a sender.

@@ -26,7 +26,7 @@ fn backup(path: &Path, number: u32) -> PathBuf {
     PathBuf::from(format!("{}.{number}", path.display()))
 }
 
-/// The bytes of one line of the first nine, which are all of one length.
+/// The bytes of the longest line of the first nine.
 fn line_bytes() -> u64 {
     log(1)[0].to_line().unwrap().len() as u64 + 1
 }
