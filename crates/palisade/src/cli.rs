@@ -31,6 +31,14 @@ pub(crate) struct Cli {
 /// The verbs in the order in which a new user meets them.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Make what a local gate needs, serve, and say how to connect.
+    Dev(verbs::dev::Args),
+    /// Run the gate: prints one line when it is ready, ends cleanly at SIGTERM.
+    Serve(verbs::serve::Args),
+    /// Read, verify and export the audit log.
+    Audit(verbs::audit::Args),
+    /// Run the gate's inspection on standard input.
+    Inspect(verbs::inspect::Args),
     /// Make, or look at, certificates for local work.
     Cert(verbs::cert::Args),
     /// Print the completion script of a shell.
@@ -41,12 +49,21 @@ impl Verb {
     /// Says what is logged unless the environment asks for something else.
     fn log_level(&self) -> &'static str {
         match self {
-            Self::Cert(_) | Self::Completions(_) => "warn",
+            Self::Serve(_) => "info",
+            Self::Dev(_)
+            | Self::Audit(_)
+            | Self::Inspect(_)
+            | Self::Cert(_)
+            | Self::Completions(_) => "warn",
         }
     }
 
     async fn run(self, out: &Output) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Dev(args) => Box::pin(verbs::dev::run(args, out)).await,
+            Self::Serve(args) => Box::pin(verbs::serve::run(args, out)).await,
+            Self::Audit(args) => Box::pin(verbs::audit::run(args, out)).await,
+            Self::Inspect(args) => Box::pin(verbs::inspect::run(args, out)).await,
             Self::Cert(args) => Box::pin(verbs::cert::run(args, out)).await,
             Self::Completions(args) => Box::pin(verbs::completions::run(args, out)).await,
         }

@@ -11,9 +11,12 @@
 
 use std::process::ExitCode;
 
+mod child;
 mod cli;
 mod clock;
+mod configuration;
 mod failure;
+mod keyring;
 mod output;
 mod verbs;
 

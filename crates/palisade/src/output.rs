@@ -84,7 +84,8 @@ impl Output {
             let line = serde_json::json!({ "error": { "code": code, "message": message } });
             println!("{line}");
         } else {
-            eprintln!("error: {message}");
+            // Several problems of one file come as several lines.
+            eprintln!("error: {}", message.replace('\n', "\nerror: "));
         }
     }
 }
@@ -119,7 +120,7 @@ fn chain(error: &anyhow::Error) -> String {
 }
 
 /// Keeps control characters of foreign text away from the terminal.
-fn clean(cell: &str) -> String {
+pub(crate) fn clean(cell: &str) -> String {
     if cell.chars().any(char::is_control) {
         cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
     } else {

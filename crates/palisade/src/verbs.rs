@@ -2,5 +2,9 @@
 //!
 //! A verb turns its arguments into calls of the crates below and prints what came of it.
 
+pub(crate) mod audit;
 pub(crate) mod cert;
 pub(crate) mod completions;
+pub(crate) mod dev;
+pub(crate) mod inspect;
+pub(crate) mod serve;

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::failure::Failure;
+use crate::keyring::{AGENT_PATH, LOOPBACK_NAMES, OPERATOR_PATH, TRUST_DOMAIN};
 use crate::output::Output;
 
 mod show;
@@ -252,10 +253,3 @@ fn coded(error: CaError) -> anyhow::Error {
     }
     error.into()
 }
-
-/// The defaults of the configuration under `server.spiffe`.
-pub(crate) const TRUST_DOMAIN: &str = "mas";
-pub(crate) const AGENT_PATH: &str = "/agent/{agent_id}";
-pub(crate) const OPERATOR_PATH: &str = "/operator/{operator}";
-/// Under which names a gate on this machine is reached.
-pub(crate) const LOOPBACK_NAMES: [&str; 2] = ["localhost", "127.0.0.1"];

@@ -14,9 +14,9 @@ use serde::Serialize;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::{AGENT_PATH, OPERATOR_PATH, TRUST_DOMAIN};
 use crate::clock;
 use crate::failure::Failure;
+use crate::keyring::{AGENT_PATH, OPERATOR_PATH, TRUST_DOMAIN};
 use crate::output::Output;
 
 #[derive(Debug, clap::Args)]
