@@ -72,10 +72,7 @@ impl Dialer {
     /// Makes a connection; the caller bounds the time.
     pub(crate) async fn dial(&self) -> Result<Link, Error> {
         let config = self.tls().await?;
-        let no_connection = |source: io::Error| Error::Connect {
-            addr: self.addr.clone(),
-            source: Arc::new(source),
-        };
+        let no_connection = |source| self.no_connection(source);
         let tcp = TcpStream::connect(&self.addr).await.map_err(no_connection)?;
         tcp.set_nodelay(true).map_err(no_connection)?;
         let tls = TlsConnector::from(config).connect(self.name.clone(), tcp).await;
@@ -106,6 +103,10 @@ impl Dialer {
             refused,
             _driver: driver,
         })
+    }
+
+    pub(crate) fn no_connection(&self, source: io::Error) -> Error {
+        Error::Connect { addr: self.addr.clone(), source: Arc::new(source) }
     }
 
     async fn tls(&self) -> Result<Arc<rustls::ClientConfig>, Error> {

@@ -95,6 +95,9 @@ pub enum Invalid {
     /// The message that is to be answered did not ask.
     #[error("the message expects no reply")]
     NotARequest,
+    /// The certificate files now belong to another agent than the one that connected first.
+    #[error("the certificate now is that of another agent: make a new client for it")]
+    AgentChanged,
     /// What arrived does not fit the type that the program wants.
     #[error("the payload does not fit: {0}")]
     Misfit(Arc<serde_json::Error>),

@@ -4,6 +4,7 @@
 //! few things and ends.
 
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -31,7 +32,7 @@ impl Operator {
         let dialer = Dialer::new(&options)?;
         match timeout(options.connect_timeout, dialer.dial()).await {
             Ok(link) => Ok(Self { link: link?, call_timeout: options.call_timeout }),
-            Err(_elapsed) => Err(Error::Timeout),
+            Err(_elapsed) => Err(dialer.no_connection(io::ErrorKind::TimedOut.into())),
         }
     }
 

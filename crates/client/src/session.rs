@@ -3,6 +3,7 @@
 //! It hands messages on and never waits for a handler; answers come back through the session's own
 //! queue, so that an answer cannot end up in the wrong session.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use wire::palisade::bus::v1::RegisterKeyRequest;
 
 use crate::call::failure;
 use crate::dial::Link;
-use crate::error::{Error, HandlerError, Refused};
+use crate::error::{Error, HandlerError, Invalid, Refused};
 use crate::incoming::{Delivered, nack_event};
 use crate::message::Envelope;
 use crate::options::Receive;
@@ -39,16 +40,19 @@ pub(crate) async fn open(shared: &Shared) -> Result<Session, Error> {
         let link = Arc::new(shared.dialer.dial().await?);
         let (session, welcome) =
             greet(shared, &link).await.map_err(|status| failure(&link, &status))?;
-        // The same certificate file has the same agent, or a reconnect would change who we are.
         if shared.agent.get_or_init(|| welcome.agent_id.clone()) != &welcome.agent_id {
-            return Err(Error::Closed);
+            return Err(Invalid::AgentChanged.into());
         }
         register_key(shared, &link).await?;
         Ok(session)
     };
     match timeout(shared.connect_timeout, attempt).await {
+        // Nothing was sent yet, so there is no doubt about what was taken.
+        Ok(Err(Error::Interrupted)) => {
+            Err(shared.dialer.no_connection(io::ErrorKind::ConnectionAborted.into()))
+        }
         Ok(opened) => opened,
-        Err(_elapsed) => Err(Error::Timeout),
+        Err(_elapsed) => Err(shared.dialer.no_connection(io::ErrorKind::TimedOut.into())),
     }
 }
 

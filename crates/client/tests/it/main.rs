@@ -1,0 +1,14 @@
+//! The client against a small gate of its own: real TLS, real gRPC, scripted behaviour.
+
+#[cfg(test)]
+mod connecting;
+#[cfg(test)]
+mod delivery;
+#[cfg(test)]
+mod gate;
+#[cfg(test)]
+mod reconnecting;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod site;
