@@ -7,8 +7,6 @@ use std::sync::Arc;
 
 mod chars;
 mod parse;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use chars::{JsonChars, TextChar};
 pub(crate) use parse::{Kind, NONE, Node};

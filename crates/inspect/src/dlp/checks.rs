@@ -182,7 +182,7 @@ pub(super) fn password(candidate: &Candidate<'_>) -> Option<Range<usize>> {
     let value = candidate.value().trim_end_matches([',', ';', '.', ')', ']', '}', '>', '?', ':']);
     let has_digit = value.bytes().any(|b| b.is_ascii_digit());
     let has_symbol = value.bytes().any(|b| b"!@#$%^&*+=~?|".contains(&b));
-    let is_secret = value.len() >= PASSWORD_LEN_MIN
+    let is_secret = value.chars().count() >= PASSWORD_LEN_MIN
         && (has_digit || has_symbol)
         && !is_placeholder(value)
         && !value.contains("://");

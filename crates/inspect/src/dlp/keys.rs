@@ -192,7 +192,7 @@ const SHAPES: &[(Builtin, Shape)] = &[
         let is_long = value.len() >= 16 || (value.len() >= 8 && has_digit);
         is_long && is_secret(value) && !value.contains(char::is_whitespace)
     }),
-    (Builtin::Password, |value| value.len() >= PASSWORD_LEN_MIN && is_secret(value)),
+    (Builtin::Password, |value| value.chars().count() >= PASSWORD_LEN_MIN && is_secret(value)),
 ];
 
 fn is_secret(value: &str) -> bool {

@@ -98,7 +98,10 @@ pub(super) const PATTERNS: &[Pattern] = &[
     pattern(Builtin::Ssn, r"<B>([0-9]{3}[-. \t][0-9]{2}[-. \t][0-9]{4})<E>", checks::ssn_parted),
     pattern(
         Builtin::Ssn,
-        r"<B>(?i-u:ssn|social[ _-]?security|soc\.? ?sec)[^0-9]{0,24}([0-9]{3}[-. ]?[0-9]{2}[-. ]?[0-9]{4})<E>",
+        concat!(
+            r"<B>(?i-u:ssn|social[ _-]?security|soc\.? ?sec)[^0-9]{0,24}",
+            r"([0-9]{3}[-. ]?[0-9]{2}[-. ]?[0-9]{4})<E>",
+        ),
         checks::ssn_named,
     ),
     pattern(
@@ -108,7 +111,10 @@ pub(super) const PATTERNS: &[Pattern] = &[
     ),
     pattern(
         Builtin::Email,
-        r"([A-Za-z0-9_%+\x{C0}-\x{24F}][A-Za-z0-9._%+\x{C0}-\x{24F}-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})",
+        concat!(
+            r"([A-Za-z0-9_%+\x{C0}-\x{24F}][A-Za-z0-9._%+\x{C0}-\x{24F}-]*",
+            r"@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})",
+        ),
         checks::email,
     ),
     pattern(
@@ -123,17 +129,26 @@ pub(super) const PATTERNS: &[Pattern] = &[
     ),
     pattern(
         Builtin::Phone,
-        r"<B>(?i-u:phone|telephone|tel|mobile|cell|fax|call|whatsapp|sms|contact)(?:[^0-9A-Za-z][^0-9]{0,20})?((?:\+?1)?[2-9][0-9]{2}[2-9][0-9]{6})<E>",
+        concat!(
+            r"<B>(?i-u:phone|telephone|tel|mobile|cell|fax|call|whatsapp|sms|contact)",
+            r"(?:[^0-9A-Za-z][^0-9]{0,20})?((?:\+?1)?[2-9][0-9]{2}[2-9][0-9]{6})<E>",
+        ),
         checks::whole,
     ),
     pattern(
         Builtin::Mrn,
-        r"<B>(?i-u:mrn|medical[ _-]record)s?(?:[ _-]?<NO>)?<Q>(?:<IS>)?[\s:#=.-]{0,4}<Q>([0-9]{6,10})<E>",
+        concat!(
+            r"<B>(?i-u:mrn|medical[ _-]record)s?(?:[ _-]?<NO>)?",
+            r"<Q>(?:<IS>)?[\s:#=.-]{0,4}<Q>([0-9]{6,10})<E>",
+        ),
         checks::whole,
     ),
     pattern(
         Builtin::HealthInsurance,
-        r"<B>(?i-u:health[ _-]?insurance)(?:[ _-](?:(?i-u:policy|plan|member|card)|<NO>)){0,3}<Q>(?:<IS>)?[\s:#=-]{0,4}<Q>([0-9]{8,12})<E>",
+        concat!(
+            r"<B>(?i-u:health[ _-]?insurance)(?:[ _-](?:(?i-u:policy|plan|member|card)|<NO>)){0,3}",
+            r"<Q>(?:<IS>)?[\s:#=-]{0,4}<Q>([0-9]{8,12})<E>",
+        ),
         checks::whole,
     ),
     pattern(
@@ -149,12 +164,18 @@ pub(super) const PATTERNS: &[Pattern] = &[
     pattern(Builtin::Icd10, r"<B>([A-TV-Z][0-9]{2}\.[0-9][0-9A-Z]{0,3})<E>", checks::whole),
     pattern(
         Builtin::Icd10,
-        r"<B>(?i-u:icd(?:-?10)?(?:-?cm)?|diagnos[ei]s|diagnosed|dx)<E>[^.;0-9]{0,24}<B>([A-TV-Z][0-9]{2})<E>",
+        concat!(
+            r"<B>(?i-u:icd(?:-?10)?(?:-?cm)?|diagnos[ei]s|diagnosed|dx)<E>",
+            r"[^.;0-9]{0,24}<B>([A-TV-Z][0-9]{2})<E>",
+        ),
         checks::whole,
     ),
     pattern(
         Builtin::CreditCard,
-        r"<B>((?:4[0-9]{3}|5[1-5][0-9]{2}|2[2-7][0-9]{2}|6011|65[0-9]{2}|64[4-9][0-9]|35[2-8][0-9])<S>[0-9]{4}<S>[0-9]{4}<S>[0-9]{4})<E>",
+        concat!(
+            r"<B>((?:4[0-9]{3}|5[1-5][0-9]{2}|2[2-7][0-9]{2}|6011|65[0-9]{2}|",
+            r"64[4-9][0-9]|35[2-8][0-9])<S>[0-9]{4}<S>[0-9]{4}<S>[0-9]{4})<E>",
+        ),
         checks::card,
     ),
     pattern(
@@ -169,12 +190,19 @@ pub(super) const PATTERNS: &[Pattern] = &[
     ),
     pattern(
         Builtin::Cvv,
-        r"<B>(?i-u:cvv|cvc|card security code|card verification value)2?(?: ?(?i-u:code|number))?<Q>(?:<IS>|[\s:=#-]{1,3})<Q>([0-9]{3,4})<E>",
+        concat!(
+            r"<B>(?i-u:cvv|cvc|card security code|card verification value)2?",
+            r"(?: ?(?i-u:code|number))?<Q>(?:<IS>|[\s:=#-]{1,3})<Q>([0-9]{3,4})<E>",
+        ),
         checks::whole,
     ),
     pattern(
         Builtin::ApiKey,
-        r"(?i-u:api[ _-]?key|secret[ _-]?(?:access[ _-]?)?key|client[ _-]?secret|(?:access|auth|api|refresh)[ _-]?token)<Q>(?:<IS>|[ \t]{1,3})<Q>([A-Za-z0-9_+/=.-]{16,})",
+        concat!(
+            r"(?i-u:api[ _-]?key|secret[ _-]?(?:access[ _-]?)?key|client[ _-]?secret",
+            r"|(?:access|auth|api|refresh)[ _-]?token)<Q>(?:<IS>|[ \t]{1,3})<Q>",
+            r"([A-Za-z0-9_+/=.-]{16,})",
+        ),
         checks::api_key,
     ),
     pattern(Builtin::AwsKey, r"<B>((?:AKIA|ASIA)[A-Z0-9]{16})<E>", checks::whole),
@@ -198,9 +226,10 @@ pub(super) const PATTERNS: &[Pattern] = &[
 /// Finds out whether a document has a key that gives its value a meaning; `keys` reads such keys
 /// closely. The last character ends a key, so words in values do not count.
 pub(super) const KEY_WORDS: &str = concat!(
-    r"(?i-u:ssn|social|phone|mobile|whatsapp|msisdn|mrn|medical|insurance|policy.?n|icd|diagnos",
-    r"|card|cvv|cvc|cvn|security.?code|verification.?value|api.?key|secret|passw|passp|passc|pwd",
-    r"|(?:db|user|admin|root)_?pass|(?:access|auth|refresh|bearer|private|api).?(?:token|key)",
+    r"(?i-u:ssn|social|phone|mobile|whatsapp|msisdn|mrn|medical|insurance|policy[ _.-]?n|icd",
+    r"|diagnos|card|cvv|cvc|cvn|security[ _.-]?code|verification[ _.-]?value|api[ _.-]?key|secret",
+    r"|passw|passp|passc|pwd|(?:db|user|admin|root)[ _.-]?pass",
+    r"|(?:access|auth|refresh|bearer|private|api)[ _.-]?(?:token|key)",
     r"|(?:(?-u:\b)|_)(?:cc|tel|pan|dx|cell|fax)(?:(?-u:\b)|_))",
     r"[^\x1e\x1f]*\x1e",
 );

@@ -12,7 +12,7 @@ use super::path::{Hidden, path};
 use super::resolve::Hit;
 use super::spec::Action;
 use super::view::{Field, Place, View, locate};
-use super::{FINDINGS_MAX, Finding, Inspection, Outcome, Seal, SealError, mask};
+use super::{FINDINGS_MAX, Finding, Inspection, Outcome, Seal, mask};
 use crate::document::{Document, JsonChars, Kind, Node};
 
 pub(super) struct Rewrite<'a> {
@@ -42,6 +42,9 @@ struct Cover {
     hit: Hit,
 }
 
+/// Says that a value cannot be sealed or that the text would become too long: nothing goes on.
+struct Unfit;
+
 impl Rewrite<'_> {
     /// Applies the policy; `hits` are sorted and there is at least one.
     pub(super) fn conclude(&self, hits: &[Hit], sealer: Option<&dyn Seal>) -> Inspection {
@@ -54,9 +57,10 @@ impl Rewrite<'_> {
             Action::Redact => {
                 self.rewritten(&marked, None).map_or(Outcome::Blocked, Outcome::Redacted)
             }
-            Action::Encrypt => sealer
-                .and_then(|sealer| self.rewritten(&marked, Some(sealer)).ok())
-                .map_or(Outcome::Blocked, Outcome::Encrypted),
+            Action::Encrypt if sealer.is_some() => {
+                self.rewritten(&marked, sealer).map_or(Outcome::Blocked, Outcome::Encrypted)
+            }
+            Action::Encrypt => Outcome::Blocked,
             Action::Block => Outcome::Blocked,
         };
         Inspection { outcome, findings }
@@ -107,26 +111,25 @@ impl Rewrite<'_> {
     }
 
     /// Returns the text with all masks and sealed values in it.
-    fn rewritten(
-        &self,
-        marked: &[Marked<'_>],
-        sealer: Option<&dyn Seal>,
-    ) -> Result<String, SealError> {
+    fn rewritten(&self, marked: &[Marked<'_>], sealer: Option<&dyn Seal>) -> Result<String, Unfit> {
+        let mut spare = TEXT_LEN_MAX.max(self.doc.text().len());
         let mut edits = Vec::new();
         let mut renamed = Vec::new();
         for one in marked {
             let is_sealed = one.hits.iter().any(|hit| hit.action == Action::Encrypt);
             if one.field.kind == Kind::Key {
                 // A sealed key could not be asked for by any name, so it is masked as well.
-                let text = self.masked(one, &[Action::Redact, Action::Encrypt]);
+                let text = self.masked(one, &[Action::Redact, Action::Encrypt], &mut spare)?;
                 renamed.extend(text.map(|text| (one.node, text)));
                 continue;
             }
-            let masked = self.masked(one, &[Action::Redact]);
+            let masked = self.masked(one, &[Action::Redact], &mut spare)?;
             let range = one.node.range();
             if is_sealed {
                 let source = masked.as_deref().unwrap_or_else(|| self.doc.raw(one.node));
-                let token = sealer.ok_or(SealError)?.seal(&decoded(source))?;
+                let token = sealer.and_then(|sealer| sealer.seal(&decoded(source)).ok());
+                let token = token.ok_or(Unfit)?;
+                spare = spare.checked_sub(token.len()).ok_or(Unfit)?;
                 edits.push(Edit { range, text: quoted(&token, one.node.kind) });
             } else if let Some(text) = masked {
                 let is_text = one.node.kind == Kind::Text;
@@ -140,8 +143,13 @@ impl Rewrite<'_> {
     }
 
     /// Returns the source of a field with masks for all findings that have one of the actions, or
-    /// nothing if none has.
-    fn masked(&self, one: &Marked<'_>, actions: &[Action]) -> Option<String> {
+    /// nothing if none has; takes the length of the masks from what is to spare.
+    fn masked(
+        &self,
+        one: &Marked<'_>,
+        actions: &[Action],
+        spare: &mut usize,
+    ) -> Result<Option<String>, Unfit> {
         let mut covers: Vec<Cover> = Vec::new();
         for (hit, place) in one.hits.iter().zip(&one.places) {
             if !actions.contains(&hit.action) {
@@ -153,9 +161,13 @@ impl Rewrite<'_> {
                 None => covers.push(Cover { source, folded: hit.start..hit.end, hit: *hit }),
             }
         }
-        let edit = |cover: Cover| Edit { text: self.mask(&cover), range: cover.source };
-        let edits: Vec<Edit> = covers.into_iter().map(edit).collect();
-        (!edits.is_empty()).then(|| splice(self.doc.raw(one.node), &edits))
+        let mut edits = Vec::with_capacity(covers.len());
+        for cover in covers {
+            let text = self.mask(&cover);
+            *spare = spare.checked_sub(text.len()).ok_or(Unfit)?;
+            edits.push(Edit { text, range: cover.source });
+        }
+        Ok((!edits.is_empty()).then(|| splice(self.doc.raw(one.node), &edits)))
     }
 
     /// Lets a mask cover one more finding; the graver of the two names it.
@@ -239,3 +251,7 @@ fn quoted(token: &str, replaced: Kind) -> String {
     let inside = escaped(token);
     if replaced == Kind::Text { inside } else { format!("\"{inside}\"") }
 }
+
+/// LIMIT: the bytes that masks and sealed values may add to a document, or its own length if that
+/// is more. Receivers of the wire take 4 MiB, envelope included.
+const TEXT_LEN_MAX: usize = 4_000_000;

@@ -176,3 +176,28 @@ const LOOK_BEYOND: usize = 256;
 /// LIMIT: searches of one message that may look further; after that the rest of the field counts
 /// as found.
 const RESCANS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::super::compile::compile;
+    use super::super::spec::DlpSpec;
+    use super::*;
+    use crate::document::Limits;
+
+    #[test]
+    fn ordinary_messages_are_let_go_after_the_first_pass() {
+        let plan = compile(&DlpSpec::default()).unwrap();
+        let table = [
+            r#"{"id":"7f9c24e8-3b12-4f5a-9d21-0c4be1a7d3f6","ts":1777965382000,"ok":true}"#,
+            r#"{"task":"summarise","max_tokens":4096,"temperature":0.4111111111111111}"#,
+            r#"{"rows":[{"account":123456789,"order":1234567890,"day":"2026-01-31"}]}"#,
+            r#"{"text":"Room B12 is free; the policy was renewed, passwords expire in May."}"#,
+            r#"{"commit":"d41d8cd98f00b204e9800998ecf8427e","version":"1.2.3-rc.4"}"#,
+        ];
+        for json in table {
+            let doc = Document::parse(json, &Limits::default()).unwrap();
+            let view = View::of_document(&doc, plan.has_rules);
+            assert!(!plan.gate.as_ref().unwrap().is_match(&view.text), "{json}");
+        }
+    }
+}
