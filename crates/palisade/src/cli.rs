@@ -31,6 +31,8 @@ pub(crate) struct Cli {
 /// The verbs in the order in which a new user meets them.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Show the gate at work: real agents, every decision, and the log that proves it.
+    Demo(verbs::demo::Args),
     /// Make what a local gate needs, serve, and say how to connect.
     Dev(verbs::dev::Args),
     /// Run the gate: prints one line when it is ready, ends cleanly at SIGTERM.
@@ -48,18 +50,12 @@ enum Verb {
 impl Verb {
     /// Says what is logged unless the environment asks for something else.
     fn log_level(&self) -> &'static str {
-        match self {
-            Self::Serve(_) => "info",
-            Self::Dev(_)
-            | Self::Audit(_)
-            | Self::Inspect(_)
-            | Self::Cert(_)
-            | Self::Completions(_) => "warn",
-        }
+        if matches!(self, Self::Serve(_)) { "info" } else { "warn" }
     }
 
     async fn run(self, out: &Output) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Demo(args) => Box::pin(verbs::demo::run(args, out)).await,
             Self::Dev(args) => Box::pin(verbs::dev::run(args, out)).await,
             Self::Serve(args) => Box::pin(verbs::serve::run(args, out)).await,
             Self::Audit(args) => Box::pin(verbs::audit::run(args, out)).await,

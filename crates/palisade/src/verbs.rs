@@ -5,6 +5,7 @@
 pub(crate) mod audit;
 pub(crate) mod cert;
 pub(crate) mod completions;
+pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod inspect;
 pub(crate) mod serve;
