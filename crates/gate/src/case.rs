@@ -105,7 +105,9 @@ impl Case {
             Action::Open(crate::types::Hello::Instance(instance)) => {
                 self.instance = Some(shortened(instance));
             }
-            Action::Open(_)
+            Action::Connect
+            | Action::Oversize
+            | Action::Open(_)
             | Action::Discover { .. }
             | Action::ReadState
             | Action::UpdateState { .. }

@@ -17,7 +17,7 @@ use crate::ports::{Batch, Clock, FieldSealer, Found, Ids, Op, Scan, Space, Store
 use crate::registry::{Registration, Registry};
 use crate::settings::Settings;
 use crate::tasks::Tasks;
-use crate::types::{AgentId, Decision};
+use crate::types::{AgentId, Decision, Timestamp};
 
 /// What a gate is made of.
 pub struct Parts {
@@ -157,6 +157,12 @@ impl Gate {
     #[must_use]
     pub const fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    /// Returns the time by which the gate judges.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Takes nothing new, ends the sessions and waits for what is under way, up to `patience`.

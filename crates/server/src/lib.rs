@@ -1,3 +1,12 @@
-//! Doors, configuration and wiring.
+//! Doors, configuration and wiring: the only crate that sees everything.
+//!
+//! It decides nothing about a message: doors hand calls to the gate and give back its answers.
 
 pub mod config;
+mod copy;
+mod doors;
+mod parts;
+mod serve;
+
+pub use parts::{SystemClock, gate_parts};
+pub use serve::{Running, ServeError, serve, start};

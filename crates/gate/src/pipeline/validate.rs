@@ -47,6 +47,8 @@ pub(super) async fn check(
         return Err(Refusal::Unavailable(Unavailable::Draining));
     }
     let request = match action {
+        // A connection that holds needs no call; there is nothing to answer.
+        Action::Connect | Action::Oversize => return Err(Refusal::MessageTooLarge),
         Action::Open(hello) => open(gate, &agent, hello)?,
         Action::Send { target, message } => {
             let draft = Draft::check(gate, &agent, message)?;

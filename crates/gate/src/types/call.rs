@@ -66,6 +66,10 @@ pub struct Outgoing {
 /// What can be asked of the gate.
 #[derive(Debug, Clone)]
 pub enum Action {
+    /// Makes a connection; only doors ask for it, and only to have a failed one recorded.
+    Connect,
+    /// Sends something that the wire refuses to read because it is too large.
+    Oversize,
     /// Opens a session.
     Open(Hello),
     /// Sends a one-way message.
@@ -124,6 +128,8 @@ impl Action {
     #[must_use]
     pub const fn event_type(&self) -> &'static str {
         match self {
+            Self::Connect => "authentication",
+            Self::Oversize => "request.oversize",
             Self::Open(_) => "session.open",
             Self::Send { .. } => "message.send",
             Self::Request { .. } => "message.request",

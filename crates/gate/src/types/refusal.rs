@@ -52,6 +52,8 @@ pub enum Refusal {
     SessionNotConnected,
     /// The payload is not acceptable.
     Payload(inspect::Invalid),
+    /// The request is larger than what the wire reads.
+    MessageTooLarge,
     /// The message type is too long.
     MessageTypeTooLong {
         /// Its length in bytes.
@@ -143,6 +145,7 @@ impl Refusal {
             | Self::InstanceConnected
             | Self::SessionNotConnected
             | Self::Payload(_)
+            | Self::MessageTooLarge
             | Self::MessageTypeTooLong { .. }
             | Self::EnvelopeTooLarge { .. }
             | Self::Field { .. }
@@ -173,6 +176,7 @@ impl Refusal {
             Self::InstanceConnected => "instance_already_connected",
             Self::SessionNotConnected => "session_not_connected",
             Self::Payload(invalid) => invalid.code(),
+            Self::MessageTooLarge => "message_too_large",
             Self::MessageTypeTooLong { .. } => "message_type_too_long",
             Self::EnvelopeTooLarge { .. } => "envelope_too_large",
             Self::Field { .. } => "invalid_field",
@@ -212,6 +216,7 @@ impl Refusal {
             | Self::InstanceConnected
             | Self::SessionNotConnected
             | Self::Payload(_)
+            | Self::MessageTooLarge
             | Self::MessageTypeTooLong { .. }
             | Self::EnvelopeTooLarge { .. }
             | Self::Field { .. }
@@ -253,6 +258,7 @@ impl Refusal {
             }
             Self::CorrelationExpired => "the time for this reply is over",
             Self::ReplySenderMismatch => "another agent was asked",
+            Self::MessageTooLarge => "the request is larger than this door reads",
             Self::Credential { .. }
             | Self::WrongPrincipal { .. }
             | Self::Payload(_)
@@ -286,6 +292,7 @@ impl fmt::Display for Refusal {
             | Self::MissingCorrelation
             | Self::UnknownCorrelation
             | Self::CorrelationExpired
+            | Self::MessageTooLarge
             | Self::ReplySenderMismatch => f.write_str(self.fixed_sentence()),
             Self::WrongPrincipal { needs } => {
                 write!(f, "this call needs the certificate of {needs}")

@@ -5,9 +5,11 @@
 use std::path::Path;
 
 use identity::{IdPattern, IdPatternError, SealingKey};
+use inspect::RuleError;
 use policy::{Level, Problem};
 
 use super::error::{ConfigError, ConfigErrorCode, Report};
+use super::fit;
 use super::keys::{Keys, Kind};
 use super::sections::{AgentKeys, File, GatewayKeys, SpiffeKeys};
 use super::tree::{Key, Node, Value};
@@ -171,12 +173,36 @@ impl Resolve<'_> {
     fn dlp(&mut self, config: &Config) {
         let spec = &config.gateway.dlp;
         if let Err(error) = inspect::Dlp::compile(spec) {
-            self.add("gateway.dlp", error.to_string());
+            let what = error.to_string();
+            let path = self.dlp_place(spec, &error, &what);
+            self.add(&path, what);
         }
         if !config.gateway.features.dlp && *spec != inspect::DlpSpec::default() {
             let warning = "gateway.dlp: has no effect while gateway.features.dlp is false";
             self.warnings.push(warning.to_owned());
         }
+    }
+
+    /// Returns the key that a rule cannot be compiled for.
+    fn dlp_place(&self, spec: &inspect::DlpSpec, error: &RuleError, what: &str) -> String {
+        let (rule, field) = match error {
+            RuleError::TooMany { .. } | RuleError::AllTooLarge => (None, ""),
+            RuleError::BadField { rule, field, .. } => (Some(rule), *field),
+            RuleError::DuplicateId { rule } => (Some(rule), "id"),
+            RuleError::BadPattern { rule, .. }
+            | RuleError::MatchesEmpty { rule }
+            | RuleError::MatchesNothing { rule }
+            | RuleError::TooLarge { rule } => (Some(rule), "pattern"),
+            RuleError::UnknownType { field, name, .. } => {
+                let place = format!("gateway.dlp.{field}");
+                let entry = self.entry(&place, what);
+                return entry.unwrap_or_else(|| fit::below(&place, name));
+            }
+        };
+        // The last one: of two rules with one id, the second is in the way.
+        let at = rule.and_then(|id| spec.rules.iter().rposition(|rule| rule.id == *id));
+        let place = "gateway.dlp.rules";
+        at.map_or_else(|| place.to_owned(), |at| format!("{place}[{at}].{field}"))
     }
 
     fn sizes(&mut self, config: &Config) {

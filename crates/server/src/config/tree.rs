@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Error as YamlError, Location, Spanned};
+use serde_saphyr::{Error as YamlError, Location, MessageFormatter, Spanned, UserMessageFormatter};
 
 use super::error::{ConfigError, ConfigErrorCode};
+use super::fit;
 
 /// Where a key or value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +135,7 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Node, ConfigError> {
             max_anchors: ALIASES_MAX,
         },
         alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: NODES_MAX,
+            max_total_replayed_events: REPLAYED_MAX,
         },
         strict_booleans: true,
         reject_unsupported_tags: true,
@@ -152,8 +153,30 @@ fn syntax(error: &YamlError, file: &Path) -> ConfigError {
     ConfigError {
         line: place.map(|(line, _)| line),
         column: place.map(|(_, column)| column),
-        ..ConfigError::about(code, file, error.to_string())
+        ..ConfigError::about(code, file, sentence(error))
     }
+}
+
+/// Says what is wrong in words for an operator, on one line whatever the file has there.
+fn sentence(error: &YamlError) -> String {
+    if let YamlError::DuplicateMappingKey { key, .. } = error {
+        let key = fit::below("", key.as_deref().unwrap_or_default());
+        return format!("the key `{key}` is there twice; remove one of them");
+    }
+    let is_budget = matches!(
+        error,
+        YamlError::Budget { .. }
+            | YamlError::AliasReplayLimitExceeded { .. }
+            | YamlError::AliasExpansionLimitExceeded { .. }
+            | YamlError::AliasReplayStackDepthExceeded { .. }
+    );
+    if is_budget {
+        let limits = format!("{DEPTH_MAX} levels, {NODES_MAX} values or {ALIASES_MAX} aliases");
+        return format!("is no configuration of reasonable size: it has more than {limits}");
+    }
+    let said = UserMessageFormatter.format_message(error);
+    // LIMIT: characters of the parser's message; some of them repeat a piece of the file.
+    said.chars().take(200).flat_map(char::escape_debug).collect()
 }
 
 /// A value as the parser hands it over.
@@ -282,7 +305,9 @@ impl<'de> Visitor<'de> for RawVisitor {
 
 /// LIMIT: levels of nesting; the deepest key has five, agents' metadata may have more.
 const DEPTH_MAX: usize = 32;
-/// LIMIT: values in a file, aliases expanded; room for some 10,000 agents.
+/// LIMIT: values in a file; room for some 10,000 agents.
 const NODES_MAX: usize = 250_000;
+/// LIMIT: values that aliases stand for, all together; aliases of aliases multiply.
+const REPLAYED_MAX: usize = 20_000;
 /// LIMIT: aliases and anchors in a file.
 const ALIASES_MAX: usize = 1_000;

@@ -1,0 +1,170 @@
+//! One connection: HTTP/2 with every bound set, from its first byte to its end.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use gate::Gate;
+use gate::types::{Action, Call, Caller, Refusal, TraceContext};
+use http::{HeaderValue, Request, Response};
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::server::TlsStream;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::Service;
+
+use super::peer::Peer;
+use super::status::status;
+use super::{MAS_PATH, MAS_PATH_OLD};
+use crate::config::ServerLimits;
+
+/// What all connections share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) gate: Arc<Gate>,
+    pub(super) routes: Routes,
+    pub(super) limits: ServerLimits,
+    /// Becomes true when connections should end.
+    pub(super) closing: watch::Receiver<bool>,
+}
+
+// The time that open requests of an ending connection have.
+const GRACE: Duration = Duration::from_secs(5);
+
+// LIMIT: streams that a client may reset before the connection is closed (rapid reset).
+const RESETS_MAX: usize = 64;
+const PENDING_RESETS_MAX: usize = 20;
+
+// LIMIT: bytes that a client may send ahead of what is read, for a stream and in all.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Serves a connection whose handshake is done until either side ends it.
+pub(super) async fn serve(mut shared: Shared, stream: TlsStream<TcpStream>, peer: Arc<Peer>) {
+    let limits = shared.limits;
+    let (first, mut first_seen) = watch::channel(false);
+    let expires_in = expires_in(&shared.gate, &peer.caller);
+    let service = Door { gate: Arc::clone(&shared.gate), routes: shared.routes, peer, first };
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams_per_connection_max)
+        .max_header_list_size(limits.header_bytes_max)
+        .max_local_error_reset_streams(RESETS_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(limits.keepalive_interval)
+        .keep_alive_timeout(limits.keepalive_timeout);
+    let connection =
+        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut connection = std::pin::pin!(connection);
+    // A connection that never asks for anything is closed: HTTP/2 keepalive only begins behind
+    // the preface, so it cannot find those that never send one.
+    let idle = async {
+        let asked = first_seen.wait_for(|seen| *seen);
+        if tokio::time::timeout(limits.first_request_timeout, asked).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        ended = connection.as_mut() => return log_end(ended),
+        () = idle => return,
+        () = tokio::time::sleep(expires_in) => {}
+        _closing = shared.closing.wait_for(|closing| *closing) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    if let Ok(ended) = tokio::time::timeout(GRACE, connection).await {
+        log_end(ended);
+    }
+}
+
+/// Returns how long the peer's certificate still holds; a connection does not outlive it.
+fn expires_in(gate: &Gate, caller: &Caller) -> Duration {
+    // LIMIT: the longest time that a connection lives, which also keeps the timer in range.
+    const AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+    match caller {
+        Caller::Verified(principal) => principal.valid_until.since(gate.now()).min(AGE_MAX),
+        Caller::Rejected(_) => AGE_MAX,
+    }
+}
+
+fn log_end(ended: Result<(), hyper::Error>) {
+    if let Err(cause) = ended {
+        tracing::debug!(%cause, "a connection ended");
+    }
+}
+
+/// The services as one connection sees them: requests carry who asks.
+#[derive(Clone)]
+struct Door {
+    gate: Arc<Gate>,
+    routes: Routes,
+    peer: Arc<Peer>,
+    first: watch::Sender<bool>,
+}
+
+impl<B> Service<Request<B>> for Door
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.first.send_if_modified(|seen| !std::mem::replace(seen, true));
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Arc::clone(&self.peer));
+        rename(&mut request);
+        let answer = self.routes.call(request);
+        let (gate, peer) = (Arc::clone(&self.gate), Arc::clone(&self.peer));
+        Box::pin(async move {
+            let response = answer.await?;
+            if is_oversize(&response) {
+                return Ok(refuse_oversize(&gate, &peer).await);
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// Lets clients of the MAS service's older name in: its messages are the same.
+fn rename<B>(request: &mut Request<B>) {
+    let Some(method) = request.uri().path().strip_prefix(MAS_PATH_OLD) else { return };
+    let mut parts = request.uri().clone().into_parts();
+    if let Ok(path) = format!("{MAS_PATH}{method}").parse() {
+        parts.path_and_query = Some(path);
+        if let Ok(uri) = http::Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+}
+
+/// Tells whether the codec refused to read a request: the only source of this status here.
+fn is_oversize(response: &Response<Body>) -> bool {
+    const OUT_OF_RANGE: HeaderValue = HeaderValue::from_static("11");
+    response.headers().get("grpc-status") == Some(&OUT_OF_RANGE)
+}
+
+/// Has an oversize request recorded, and answers as gRPC servers in other languages do.
+async fn refuse_oversize(gate: &Arc<Gate>, peer: &Peer) -> Response<Body> {
+    let call = Call {
+        caller: peer.caller.clone(),
+        peer: peer.address.to_string(),
+        trace: TraceContext::default(),
+        action: Action::Oversize,
+    };
+    let refusal = gate.run(call).await.err().unwrap_or(Refusal::MessageTooLarge);
+    status(&refusal).into_http()
+}

@@ -1,0 +1,227 @@
+//! A server from its configuration to its end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gate::Gate;
+use gate::ports::{Clock as _, Store};
+use store::embedded::{Durability, Embedded, OpenError, Options};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::{self, Config};
+use crate::copy::AuditCopy;
+use crate::doors::grpc;
+use crate::parts::{SystemClock, gate_parts};
+
+/// Why a server did not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A certificate, key or CA file is not usable.
+    #[error(transparent)]
+    Tls(#[from] identity::TlsError),
+    /// The inspection rules do not compile.
+    #[error("gateway.dlp: {0}")]
+    Rules(String),
+    /// The copy of the audit log cannot be written.
+    #[error("gateway.audit: {0}")]
+    AuditFile(String),
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: {cause}; {advice}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store failed at the start.
+    #[error("the store failed: {0}")]
+    Store(gate::ports::StoreError),
+    /// The store lost a write while serving; the process must not go on.
+    #[error("the store failed: {0}; restart the server, it recovers from its log")]
+    StoreLost(String),
+}
+
+impl ServeError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Tls(cause) => cause.code(),
+            Self::Rules(_) => "config_value",
+            Self::AuditFile(_) => "audit_file",
+            Self::Listen { .. } => "listen_failed",
+            Self::Open(cause) => cause.code(),
+            Self::Store(_) => "store_failed",
+            Self::StoreLost(_) => "store_lost",
+        }
+    }
+
+    /// Returns whether the configuration must be changed, so that a restart alone cannot help.
+    #[must_use]
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::Tls(_) | Self::Rules(_))
+    }
+}
+
+/// Serves a configuration until `shutdown` is ready, then drains.
+///
+/// `ready` is called with the bound address as soon as connections are taken.
+///
+/// # Errors
+///
+/// Returns [`ServeError`] when the server cannot start, or when its store fails for good.
+pub async fn serve(
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send,
+    ready: impl FnOnce(SocketAddr) + Send,
+) -> Result<(), ServeError> {
+    let (fatal, mut failed) = watch::channel(None);
+    let engine = open_engine(&config, fatal).await?;
+    let store: Arc<dyn Store> = Arc::<Embedded>::clone(&engine);
+    let running = start(&config, store).await?;
+    ready(running.address());
+    let lost = tokio::select! {
+        () = shutdown => None,
+        lost = failed.wait_for(Option::is_some) => lost.ok().and_then(|lost| lost.clone()),
+    };
+    if let Some(cause) = lost {
+        // Law 11: nothing may be acknowledged any more, so nothing is drained either.
+        return Err(ServeError::StoreLost(cause));
+    }
+    running.stop().await;
+    let closed = tokio::task::spawn_blocking(move || engine.close()).await;
+    match closed {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(cause)) => Err(ServeError::Store(cause)),
+        Err(cause) => Err(ServeError::StoreLost(cause.to_string())),
+    }
+}
+
+async fn open_engine(
+    config: &Config,
+    fatal: watch::Sender<Option<String>>,
+) -> Result<Arc<Embedded>, ServeError> {
+    let storage = &config.storage;
+    let delivery = config.delivery;
+    let options = Options {
+        durability: match storage.durability {
+            config::Durability::Fsync => Durability::Fsync,
+            config::Durability::None => Durability::None,
+        },
+        segment_bytes: storage.segment_bytes,
+        cache_bytes: storage.cache_bytes,
+        total_bytes_max: storage.bytes_max,
+        queue_bytes_max: delivery.queue_bytes_max,
+        queue_len_max: delivery.queue_len_max,
+        dead_letters_max: delivery.dead_letters_max,
+        statuses_max: delivery.statuses_max,
+        on_fatal: Arc::new(move |cause: &str| drop(fatal.send(Some(cause.to_owned())))),
+        ..Options::default()
+    };
+    let path = storage.path.clone();
+    let opened = tokio::task::spawn_blocking(move || Embedded::open(&path, options)).await;
+    opened.map_err(|cause| ServeError::StoreLost(cause.to_string()))?.map_err(ServeError::Open)
+}
+
+/// A server that takes connections.
+pub struct Running {
+    gate: Arc<Gate>,
+    address: SocketAddr,
+    health: grpc::HealthReporter,
+    patience: std::time::Duration,
+    accepting: watch::Sender<bool>,
+    copying: watch::Sender<bool>,
+    copy: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Starts the doors of a configuration over an open store.
+///
+/// # Errors
+///
+/// Returns [`ServeError`] when the server cannot start; nothing is bound then.
+pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, ServeError> {
+    let server = &config.server;
+    let now = i64::try_from(SystemClock.now().seconds()).unwrap_or(i64::MAX);
+    let tls = identity::load_server(
+        &server.tls.cert,
+        &server.tls.key,
+        &server.tls.client_ca,
+        now,
+    )?;
+    let copy = AuditCopy::open(&config.gateway.audit, &store)?;
+    let socket = bind(server.listen).await?;
+    let address = socket
+        .local_addr()
+        .map_err(|cause| ServeError::Listen { address: server.listen, cause, advice: "" })?;
+    let parts = gate_parts(config, store)?;
+    let gate = Gate::open(parts).await.map_err(ServeError::Store)?;
+    let (routes, health) = grpc::routes(&gate, &server.limits).await;
+    let accepting = watch::Sender::new(false);
+    let listener = grpc::Listener {
+        socket,
+        tls,
+        identifier: grpc::Identifier::new(server),
+        gate: Arc::clone(&gate),
+        routes,
+        limits: server.limits,
+    };
+    gate.tasks().spawn(listener.run(accepting.subscribe()));
+    let copying = watch::Sender::new(false);
+    // Not a task of the gate: it goes on until the gate's last record is written.
+    let copy = copy.map(|copy| gate::tasks::Tasks::default().spawn(copy.run(copying.subscribe())));
+    let patience = server.limits.drain_timeout;
+    Ok(Running { gate, address, health, patience, accepting, copying, copy })
+}
+
+impl Running {
+    /// Returns the bound address.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns the gate behind the doors.
+    #[must_use]
+    pub const fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Stops taking connections, ends sessions, waits for what is under way.
+    pub async fn stop(self) {
+        self.health.stop().await;
+        self.accepting.send_replace(true);
+        self.gate.drain(self.patience).await;
+        self.copying.send_replace(true);
+        if let Some(copy) = self.copy {
+            drop(copy.await);
+        }
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|cause| {
+        let advice = match cause.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "another program uses this port; stop it or set another `server.listen`"
+            }
+            std::io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
+            std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
+            _ => "check `server.listen`",
+        };
+        ServeError::Listen { address, cause, advice }
+    })
+}
