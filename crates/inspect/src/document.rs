@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 mod chars;
+mod node;
 mod parse;
 
 pub(crate) use chars::{JsonChars, TextChar};
-pub(crate) use parse::{Kind, NONE, Node};
+pub(crate) use node::{Kind, NONE, Node};
 
 /// Bounds what a payload may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

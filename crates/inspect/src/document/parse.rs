@@ -8,43 +8,8 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::chars::{JsonChars, hex4};
+use super::node::{Kind, NONE, Node, index};
 use super::{Invalid, Limits};
-
-/// Stands for "no node".
-pub(crate) const NONE: u32 = u32::MAX;
-
-/// What a node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Object,
-    Array,
-    Key,
-    Text,
-    Integer,
-    /// A number with a fraction or an exponent.
-    Float,
-}
-
-/// A container, key, string or number; literals have none.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Node {
-    pub(crate) kind: Kind,
-    /// Whether a string has no escapes.
-    pub(crate) plain: bool,
-    start: u32,
-    end: u32,
-    /// The container around it.
-    pub(crate) parent: u32,
-    /// In an object the node of the value's key, in an array the index; for a key, the key before.
-    pub(crate) slot: u32,
-}
-
-impl Node {
-    /// Returns the bytes between the quotes, or those of the number.
-    pub(crate) fn range(&self) -> Range<usize> {
-        index(self.start)..index(self.end)
-    }
-}
 
 /// Parses a trimmed text; `base` is what was trimmed before it.
 pub(super) fn nodes(text: &str, base: usize, limits: &Limits) -> Result<Vec<Node>, Invalid> {
@@ -385,10 +350,6 @@ fn decoded<'a>(text: &'a str, node: &Node) -> Cow<'a, str> {
         return Cow::Borrowed(raw);
     }
     Cow::Owned(JsonChars::escaped(raw).map(|c| c.value).collect())
-}
-
-fn index(at: u32) -> usize {
-    usize::try_from(at).unwrap_or(usize::MAX)
 }
 
 fn short(at: usize) -> u32 {
