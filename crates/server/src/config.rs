@@ -43,6 +43,8 @@ pub struct Config {
     pub server: Server,
     /// The agents that may connect, by agent id.
     pub agents: BTreeMap<String, Agent>,
+    /// Who may administer, by the name in their certificates.
+    pub operators: BTreeSet<String>,
     /// The roles, by name.
     pub roles: BTreeMap<String, Role>,
     /// What every message passes.

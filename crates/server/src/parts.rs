@@ -111,7 +111,7 @@ fn settings(config: &Config) -> Settings {
         },
         senders_to_open: breaker.senders_to_open,
     };
-    let delivery = config.delivery;
+    let delivery = &config.delivery;
     Settings {
         limits: limits(config.gateway.rate_limit),
         dlp: config.gateway.features.dlp,

@@ -273,7 +273,7 @@ fn check(format: Option<&str>, text: &str) -> Result<(), &'static str> {
         Some("sealing-key") if identity::SealingKey::parse(text).is_err() => Err(
             "is no X25519 public key in base64url; copy what `palisade cert agent --seal` printed",
         ),
-        Some("agent-id" | "role-name") if !is_name(text) => {
+        Some("agent-id" | "operator-name" | "role-name") if !is_name(text) => {
             Err("a name has 1 to 64 letters, digits, `_` or `-`")
         }
         _ => Ok(()),

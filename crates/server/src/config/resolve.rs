@@ -50,6 +50,7 @@ pub(super) fn resolve(
             limits: file.server.limits,
         },
         agents,
+        operators: file.operators,
         roles: file.roles.0,
         gateway,
         validation: file.validation,

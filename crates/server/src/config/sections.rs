@@ -23,6 +23,8 @@ pub use server::{ServerLimits, Tls};
 pub use storage::{Durability, Engine, Storage};
 pub(super) use telemetry::{RedisKeys, TelemetryKeys};
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -37,6 +39,11 @@ pub(super) struct File {
     /// refused, whatever its certificate says.
     #[serde(default)]
     pub(super) agents: Agents,
+    /// Who may administer, by the name in their certificates. Default none: an operator's
+    /// certificate that is not listed is refused.
+    #[serde(default)]
+    #[schemars(schema_with = "agents::operators")]
+    pub(super) operators: BTreeSet<String>,
     /// Roles that agents can be given, by name; they count only with gateway.features.rbac.
     #[serde(default)]
     pub(super) roles: Roles,

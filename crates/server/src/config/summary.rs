@@ -21,6 +21,8 @@ pub struct Summary {
     pub agent_ids: String,
     /// How many agents may connect.
     pub agents: usize,
+    /// How many operators may change rules.
+    pub operators: usize,
     /// How many roles are defined.
     pub roles: usize,
     /// The name of the access rules in force, the same for the same rules.
@@ -51,6 +53,7 @@ impl Summary {
             listen: config.server.listen,
             agent_ids: config.server.agent_ids.to_string(),
             agents: config.agents.len(),
+            operators: config.operators.len(),
             roles: config.roles.len(),
             policy_revision: policy::Policy::compile(&config.rule_book()).revision().to_owned(),
             rate_limit: config.gateway.rate_limit,

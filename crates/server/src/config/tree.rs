@@ -147,6 +147,10 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Node, ConfigError> {
 }
 
 fn syntax(error: &YamlError, file: &Path) -> ConfigError {
+    let mut error = error;
+    while let YamlError::AliasError { error: inner, .. } = error {
+        error = inner;
+    }
     let is_duplicate = matches!(error, YamlError::DuplicateMappingKey { .. });
     let code = if is_duplicate { ConfigErrorCode::DuplicateKey } else { ConfigErrorCode::Syntax };
     let place = error.location().filter(|place| place.line() > 0).map(|place| position(&place));

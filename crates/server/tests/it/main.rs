@@ -1,3 +1,4 @@
 //! Tests of the server crate as its users see it.
 
 mod config;
+mod door;

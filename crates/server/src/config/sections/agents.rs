@@ -1,4 +1,4 @@
-//! `agents` and `roles`: who may connect, and whom each may reach.
+//! `agents`, `operators` and `roles`: who may connect, and whom each may reach.
 //!
 //! The rules are only kept here; what they decide is the policy crate's part.
 
@@ -41,10 +41,22 @@ impl JsonSchema for Roles {
 fn by_name(value: &Schema, format: &str) -> Schema {
     json_schema!({
         "type": "object",
-        "propertyNames": { "pattern": "^[A-Za-z0-9_-]{1,64}$", "format": format },
+        "propertyNames": { "pattern": NAME, "format": format },
         "additionalProperties": value,
     })
 }
+
+/// Returns the schema of the list of operators.
+pub(super) fn operators(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "uniqueItems": true,
+        "items": { "type": "string", "pattern": NAME, "format": "operator-name" },
+    })
+}
+
+/// What names look like, for editors; the formats are what is checked.
+const NAME: &str = "^[A-Za-z0-9_-]{1,64}$";
 
 /// One agent of the allowlist, as it is written.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]

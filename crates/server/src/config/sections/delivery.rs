@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::units::milliseconds;
 
 /// The largest shapes of a message that are looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Validation {
     /// Bytes of a payload. Default 4000000, so that a full payload with its envelope still fits
@@ -63,7 +63,7 @@ pub enum Offline {
 }
 
 /// Queues, redelivery and dead letters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Delivery {
     /// Deliveries that a session may hold without acknowledging. Default 200.

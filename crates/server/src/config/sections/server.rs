@@ -84,7 +84,7 @@ impl Default for SpiffeKeys {
 }
 
 /// What connections may cost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerLimits {
     /// Connections open at once. Default 4096; more are closed at once.

@@ -70,6 +70,10 @@ fn each_bad_value_is_reported_where_it_stands() {
             "palisade.yaml:3:23: agents.a.allow: must be a list, not a text",
         ),
         (
+            "operators: [root, r o]\n",
+            "palisade.yaml:3:19: operators[1]: a name has 1 to 64 letters, digits, `_` or `-`",
+        ),
+        (
             "agents: { a: { sealing_key: short } }\n",
             "palisade.yaml:3:29: agents.a.sealing_key: is no X25519 public key in base64url; copy what `palisade cert agent --seal` printed",
         ),
