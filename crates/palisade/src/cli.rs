@@ -37,12 +37,26 @@ enum Verb {
     Dev(verbs::dev::Args),
     /// Run the gate: prints one line when it is ready, ends cleanly at SIGTERM.
     Serve(verbs::serve::Args),
+    /// Send a message as an agent.
+    Send(verbs::send::Args),
+    /// Ask another agent something and print its reply.
+    Request(verbs::request::Args),
+    /// Print the messages for an agent, and answer them.
+    Listen(verbs::listen::Args),
+    /// Say what became of a message.
+    Status(verbs::status::Args),
+    /// List agents; change access rules, roles and limits of the running gate.
+    Agents(verbs::agents::Args),
+    /// List, show, replay and drop dead letters.
+    Dlq(verbs::dlq::Args),
     /// Read, verify and export the audit log.
     Audit(verbs::audit::Args),
     /// Run the gate's inspection on standard input.
     Inspect(verbs::inspect::Args),
     /// Make, or look at, certificates for local work.
     Cert(verbs::cert::Args),
+    /// Measure what a gate costs and how quick it is.
+    Bench(verbs::bench::Args),
     /// Print the completion script of a shell.
     Completions(verbs::completions::Args),
 }
@@ -58,9 +72,16 @@ impl Verb {
             Self::Demo(args) => Box::pin(verbs::demo::run(args, out)).await,
             Self::Dev(args) => Box::pin(verbs::dev::run(args, out)).await,
             Self::Serve(args) => Box::pin(verbs::serve::run(args, out)).await,
+            Self::Send(args) => Box::pin(verbs::send::run(args, out)).await,
+            Self::Request(args) => Box::pin(verbs::request::run(args, out)).await,
+            Self::Listen(args) => Box::pin(verbs::listen::run(args, out)).await,
+            Self::Status(args) => Box::pin(verbs::status::run(args, out)).await,
+            Self::Agents(args) => Box::pin(verbs::agents::run(args, out)).await,
+            Self::Dlq(args) => Box::pin(verbs::dlq::run(args, out)).await,
             Self::Audit(args) => Box::pin(verbs::audit::run(args, out)).await,
             Self::Inspect(args) => Box::pin(verbs::inspect::run(args, out)).await,
             Self::Cert(args) => Box::pin(verbs::cert::run(args, out)).await,
+            Self::Bench(args) => Box::pin(verbs::bench::run(args, out)).await,
             Self::Completions(args) => Box::pin(verbs::completions::run(args, out)).await,
         }
     }
