@@ -83,11 +83,12 @@ pub(crate) fn is_authority(der: &[u8]) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LeafError {
-    /// No URI among the alternative names; names of other kinds never are an identity.
-    #[error("the certificate names no SPIFFE ID: it has no URI among its alternative names")]
+    /// No alternative name at all.
+    #[error("the certificate names no SPIFFE ID: it has no alternative names")]
     MissingSpiffeSan,
-    /// There are URIs, but not exactly one that is a SPIFFE ID.
-    #[error("the certificate's URI names are not exactly one SPIFFE ID: {reason}")]
+    /// There are names, but not exactly one URI that is a SPIFFE ID; names of other kinds never
+    /// are an identity.
+    #[error("the certificate's names are not exactly one SPIFFE ID: {reason}")]
     InvalidSpiffeSan {
         /// What is wrong.
         reason: &'static str,
@@ -188,7 +189,14 @@ fn identity(certificate: &X509Certificate<'_>) -> Result<SpiffeId, LeafError> {
 
 fn single_uri(names: &SubjectAlternativeName<'_>) -> Result<SpiffeId, LeafError> {
     let mut uris = names.general_names.iter().filter(|name| is_uri(name));
-    let uri = uris.next().ok_or(LeafError::MissingSpiffeSan)?;
+    let Some(uri) = uris.next() else {
+        // MAS clients tell these two apart: no name at all, and names of other kinds.
+        return Err(if names.general_names.is_empty() {
+            LeafError::MissingSpiffeSan
+        } else {
+            LeafError::InvalidSpiffeSan { reason: "none of its names is a URI" }
+        });
+    };
     if uris.next().is_some() {
         return Err(LeafError::InvalidSpiffeSan { reason: "there are several URIs" });
     }
