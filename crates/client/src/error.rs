@@ -56,6 +56,24 @@ pub enum Error {
     Invalid(#[from] Invalid),
 }
 
+impl Error {
+    /// Returns a stable code: the gate's own for a refusal.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Refused(refused) if refused.code.is_empty() => "refused",
+            Self::Refused(refused) => &refused.code,
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::Interrupted => "interrupted",
+            Self::Connect { .. } => "no_connection",
+            Self::Tls(tls) => tls.code(),
+            Self::Handshake { .. } => "tls_handshake",
+            Self::Invalid(_) => "invalid_argument",
+        }
+    }
+}
+
 /// Says what is wrong with what the program itself gave.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]

@@ -63,5 +63,6 @@ pub use incoming::{Incoming, Messages};
 pub use message::{Message, MessageId, MessageState, MessageStatus};
 pub use operator::Operator;
 pub use options::{Options, Receive, Reconnect};
+pub use tonic::Code;
 /// The messages of the operator's calls, as the contract defines them.
 pub use wire::palisade::admin::v1 as admin;
