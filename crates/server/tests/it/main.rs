@@ -1,4 +1,6 @@
 //! Tests of the server crate as its users see it.
 
+#[cfg(test)]
 mod config;
+#[cfg(test)]
 mod door;

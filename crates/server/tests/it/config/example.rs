@@ -36,15 +36,14 @@ fn keys(schema: &Value, at: &Value, way: &str, found: &mut Vec<(String, Option<V
 
 /// The keys of the file in the same form.
 fn written(at: &Value, way: &str, known: &BTreeSet<String>, found: &mut Vec<(String, Value)>) {
-    match at {
-        Value::Object(entries) if !known.contains(way) => {
-            for (key, value) in entries {
-                let key = if way == "agents" || way == "roles" { "*" } else { key };
-                let way = if way.is_empty() { key.to_owned() } else { format!("{way}.{key}") };
-                written(value, &way, known, found);
-            }
-        }
-        value => found.push((way.to_owned(), value.clone())),
+    let Some(entries) = at.as_object().filter(|_| !known.contains(way)) else {
+        found.push((way.to_owned(), at.clone()));
+        return;
+    };
+    for (key, value) in entries {
+        let key = if way == "agents" || way == "roles" { "*" } else { key };
+        let way = if way.is_empty() { key.to_owned() } else { format!("{way}.{key}") };
+        written(value, &way, known, found);
     }
 }
 
@@ -132,26 +131,7 @@ fn the_schema_describes_every_key_in_a_way_that_the_checker_understands() {
         "type",
         "uniqueItems",
     ];
-    fn walk(at: &Value, is_names: bool, understood: &[&str]) {
-        match at {
-            Value::Object(entries) => {
-                for (key, value) in entries {
-                    assert!(is_names || understood.contains(&key.as_str()), "{key}");
-                    if is_names && !value["$ref"].is_string() {
-                        let said = value["description"].as_str().or(value["type"].as_str());
-                        assert!(said.is_some(), "{key} has no description");
-                    }
-                    let names = !is_names && matches!(key.as_str(), "properties" | "$defs");
-                    if !matches!(key.as_str(), "default" | "const" | "enum") || is_names {
-                        walk(value, names, understood);
-                    }
-                }
-            }
-            Value::Array(items) => items.iter().for_each(|item| walk(item, false, understood)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
-    walk(&schema, false, &understood);
+    describes(&schema, false, &understood);
 }
 
 #[test]
@@ -176,4 +156,25 @@ fn the_names_in_the_schema_are_those_that_the_inspection_takes() {
         inspect::Action::Block,
     ];
     assert_eq!(names("action"), actions.map(|action| serde_json::to_value(action).unwrap()));
+}
+
+/// Checks that a schema has only these keywords, and a description for each name.
+fn describes(at: &Value, is_names: bool, understood: &[&str]) {
+    match at {
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                assert!(is_names || understood.contains(&key.as_str()), "{key}");
+                if is_names && !value["$ref"].is_string() {
+                    let said = value["description"].as_str().or_else(|| value["type"].as_str());
+                    assert!(said.is_some(), "{key} has no description");
+                }
+                let names = !is_names && matches!(key.as_str(), "properties" | "$defs");
+                if !matches!(key.as_str(), "default" | "const" | "enum") || is_names {
+                    describes(value, names, understood);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| describes(item, false, understood)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
