@@ -15,6 +15,7 @@ mod child;
 mod cli;
 mod clock;
 mod configuration;
+mod connect;
 mod failure;
 mod keyring;
 mod output;
