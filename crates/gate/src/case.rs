@@ -102,7 +102,7 @@ impl Case {
                 self.message_type = Some(shortened(&message.message_type));
                 self.instance = Some(shortened(&message.instance));
             }
-            Action::Open(crate::types::Hello::Instance(instance)) => {
+            Action::Open(crate::types::Hello::Instance(instance, _)) => {
                 self.instance = Some(shortened(instance));
             }
             Action::Connect

@@ -22,7 +22,7 @@ use crate::circuits::Circuits;
 use crate::ports::{Clock, Ids, Store};
 use crate::settings::DeliverySettings;
 use crate::tasks::Tasks;
-use crate::types::{AgentId, InstanceId, Refusal, SessionId};
+use crate::types::{AgentId, InstanceId, Intake, Refusal, SessionId};
 use session::Live;
 
 /// Everything that sessions share.
@@ -77,6 +77,7 @@ impl Hub {
         self: &Arc<Self>,
         agent: &AgentId,
         instance: &InstanceId,
+        intake: Intake,
     ) -> Result<Reservation, Refusal> {
         let mut live = self.live.lock();
         let sessions = live.entry(agent.clone()).or_default();
@@ -89,7 +90,7 @@ impl Hub {
             return Err(Refusal::Backpressure { what: "the agent's session table", retry_after });
         }
         let id = SessionId::from_random(self.ids.random());
-        let place = Arc::new(Live::new(id, agent.clone(), instance.clone()));
+        let place = Arc::new(Live::new(id, agent.clone(), instance.clone(), intake));
         sessions.insert(instance.clone(), Arc::clone(&place));
         Ok(Reservation { hub: Arc::clone(self), live: place })
     }

@@ -12,7 +12,8 @@ mod refusal;
 mod request;
 
 pub use call::{
-    Action, AdminAnswer, AdminCommand, AgentView, Answer, Call, Caller, Hello, Outgoing, Rejection,
+    Action, AdminAnswer, AdminCommand, AgentView, Answer, Call, Caller, Hello, Intake, Outgoing,
+    Rejection,
 };
 pub use decision::Decision;
 pub use envelope::{Envelope, MessageKind, TraceContext};

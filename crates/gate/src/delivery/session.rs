@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{Hub, Outcome, Reservation, Settled};
 use crate::ports::{Claim, Leased, Leases, Op, QueueKey};
-use crate::types::{AgentId, DeliveryId, InstanceId, MessageId, SessionId, Timestamp};
+use crate::types::{AgentId, DeliveryId, InstanceId, Intake, MessageId, SessionId, Timestamp};
 
 /// A message on its way to a receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,7 @@ pub(super) struct Live {
     pub(super) id: SessionId,
     pub(super) agent: AgentId,
     pub(super) instance: InstanceId,
+    intake: Intake,
     opened: AtomicBool,
     held: Mutex<(HashMap<DeliveryId, Held>, usize)>,
     settled: Notify,
@@ -45,11 +46,12 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(id: SessionId, agent: AgentId, instance: InstanceId) -> Self {
+    pub(super) fn new(id: SessionId, agent: AgentId, instance: InstanceId, intake: Intake) -> Self {
         Self {
             id,
             agent,
             instance,
+            intake,
             opened: AtomicBool::new(false),
             held: Mutex::default(),
             settled: Notify::new(),
@@ -161,10 +163,13 @@ impl Session {
 
     fn claim(&self, count: usize, bytes: usize) -> Claim {
         let live = &self.place.live;
-        let agent = live.agent.clone();
-        let own = QueueKey { agent: agent.clone(), instance: Some(live.instance.clone()) };
+        let own = QueueKey { agent: live.agent.clone(), instance: Some(live.instance.clone()) };
+        let other = match live.intake {
+            Intake::Everything => QueueKey { instance: None, ..own.clone() },
+            Intake::Replies => own.clone(),
+        };
         Claim {
-            queues: [QueueKey { agent, instance: None }, own],
+            queues: [other, own],
             holder: live.id,
             count,
             bytes,

@@ -87,13 +87,13 @@ pub(super) async fn check(
 }
 
 fn open(gate: &Gate, agent: &AgentId, hello: Hello) -> Result<Request, Refusal> {
-    let instance = match hello {
+    let (instance, intake) = match hello {
         Hello::Missing => return Err(Refusal::MissingHello),
         Hello::Unexpected => return Err(Refusal::ExpectedHello),
-        Hello::Instance(instance) => instance,
+        Hello::Instance(instance, intake) => (instance, intake),
     };
     let instance = InstanceId::parse(&instance).or(Err(Refusal::InvalidInstance))?;
-    Ok(Request::Open(gate.hub.reserve(agent, &instance)?))
+    Ok(Request::Open(gate.hub.reserve(agent, &instance, intake)?))
 }
 
 /// A message whose own parts hold, before it is known where it goes.

@@ -188,7 +188,7 @@ pub enum Found {
 /// Asks for messages on behalf of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Whose queues: the agent's shared one and that of `instance`.
+    /// Which queues: the agent's shared one and that of its instance, or twice the latter.
     pub queues: [QueueKey; 2],
     /// The session that will hold them.
     pub holder: SessionId,

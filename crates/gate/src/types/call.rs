@@ -41,6 +41,17 @@ pub struct Call {
     pub action: Action,
 }
 
+/// What a session is there to receive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Intake {
+    /// The agent's messages, and replies to this instance.
+    #[default]
+    Everything,
+    /// Only replies to this instance: for one that sends or asks and leaves the agent's messages
+    /// to others.
+    Replies,
+}
+
 /// The first event of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hello {
@@ -48,8 +59,8 @@ pub enum Hello {
     Missing,
     /// The first event was another one.
     Unexpected,
-    /// A hello that names this instance.
-    Instance(String),
+    /// A hello that names this instance, and what it is there for.
+    Instance(String, Intake),
 }
 
 /// A message as its sender wrote it.

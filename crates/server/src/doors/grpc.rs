@@ -30,9 +30,12 @@ pub(crate) const MAS_PATH_OLD: &str = "/mas.v1.MasService/";
 /// Puts the services of the door together.
 pub(crate) async fn routes(gate: &Arc<Gate>, limits: &ServerLimits) -> (Routes, HealthReporter) {
     let bytes_max = limits.message_bytes_max;
-    let mas = RuntimeServiceServer::new(mas::MasDoor::new(Arc::clone(gate), limits.first_request_timeout))
-        .max_decoding_message_size(bytes_max)
-        .max_encoding_message_size(usize::MAX);
+    let mas = RuntimeServiceServer::new(mas::MasDoor::new(
+        Arc::clone(gate),
+        limits.first_request_timeout,
+    ))
+    .max_decoding_message_size(bytes_max)
+    .max_encoding_message_size(usize::MAX);
     let bus = BusServiceServer::new(bus::BusDoor::new(Arc::clone(gate)))
         .max_decoding_message_size(bytes_max);
     let admin = AdminServiceServer::new(admin::AdminDoor::new(Arc::clone(gate)))
@@ -46,8 +49,7 @@ pub(crate) async fn routes(gate: &Arc<Gate>, limits: &ServerLimits) -> (Routes, 
     ] {
         reporter.set_service_status(name, tonic_health::ServingStatus::Serving).await;
     }
-    let routes =
-        Routes::new(mas).add_service(bus).add_service(admin).add_service(health).prepare();
+    let routes = Routes::new(mas).add_service(bus).add_service(admin).add_service(health).prepare();
     (routes, HealthReporter(reporter))
 }
 

@@ -75,10 +75,9 @@ impl admin::admin_service_server::AdminService for AdminDoor {
         request: Request<admin::SetLimitsRequest>,
     ) -> Answered<admin::SetLimitsResponse> {
         let (shell, body) = apart(request);
-        let limits = body.limits.map(|limits| RateLimits {
-            per_minute: limits.per_minute,
-            per_hour: limits.per_hour,
-        });
+        let limits = body
+            .limits
+            .map(|limits| RateLimits { per_minute: limits.per_minute, per_hour: limits.per_hour });
         self.run(&shell, AdminCommand::SetLimits { agent: body.agent_id, limits }).await?;
         Ok(Response::new(admin::SetLimitsResponse {}))
     }

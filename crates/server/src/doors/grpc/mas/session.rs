@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _, stream};
 use gate::Gate;
 use gate::delivery::{Delivery, Outcome, Session, SessionHandle, Settled};
-use gate::types::{Action, Answer, DeliveryId, Hello, Refusal, Unavailable};
+use gate::types::{Action, Answer, DeliveryId, Hello, Intake, Refusal, Unavailable};
 use tonic::{Request, Response, Status, Streaming};
 use wire::mas::runtime::v1 as mas;
 
@@ -30,7 +30,9 @@ pub(super) async fn open(
     let (shell, mut events) = apart(request);
     let hello = match tokio::time::timeout(hello_timeout, events.message()).await {
         Ok(Ok(Some(event))) => match event.event {
-            Some(mas::client_event::Event::Hello(hello)) => Hello::Instance(hello.instance_id),
+            Some(mas::client_event::Event::Hello(hello)) => {
+                Hello::Instance(hello.instance_id, intake(&shell))
+            }
             Some(_) | None => Hello::Unexpected,
         },
         Ok(Ok(None) | Err(_)) | Err(_) => Hello::Missing,
@@ -47,6 +49,14 @@ pub(super) async fn open(
     let welcome = stream::once(async { Ok(mas::ServerEvent { event: Some(welcome) }) });
     let deliveries = deliveries(Arc::clone(gate), session);
     Ok(Response::new(Box::pin(welcome.chain(deliveries))))
+}
+
+/// Reads what a client wants to receive; MAS clients say nothing and get everything.
+fn intake(shell: &Request<()>) -> Intake {
+    match shell.metadata().get("palisade-receive").map(|value| value.as_bytes()) {
+        Some(b"replies") => Intake::Replies,
+        Some(_) | None => Intake::Everything,
+    }
 }
 
 /// Reads a client's events until its side ends, then ends the session: a client that can say
