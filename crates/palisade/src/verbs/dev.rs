@@ -141,6 +141,8 @@ server:
 gateway:
   rate_limit: { per_minute: 1000, per_hour: 20000 }
 storage: { engine: embedded, path: data, durability: fsync }
+# Who may use `palisade agents` and `palisade dlq`.
+operators: [operator]
 # The allowlist. Nobody may message anybody unless a rule here says so.
 agents:
 ";

@@ -95,6 +95,7 @@ const CONFIGURATION: &str = "\
 server:
   listen: 127.0.0.1:0
   tls: { cert: server.pem, key: server.key, client_ca: ca.pem }
+operators: [operator]
 agents:
   alice: { allow: [bob, carol, dave] }
   bob: { allow: [alice] }
