@@ -5,6 +5,8 @@ mod connecting;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod gate;
 #[cfg(test)]
 mod reconnecting;
