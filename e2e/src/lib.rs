@@ -1,1 +1,27 @@
-//! End-to-end tests against the real binary.
+//! The ground that end-to-end tests stand on: the real binary, real TLS, folders of their own.
+//!
+//! It knows the program only from outside, as its users do: the command line, the configuration
+//! file, the wire. The tests themselves are in `tests/it`, clients of others in `interop`.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `site` | a folder with an authority, certificates and a configuration |
+//! | `gate` | a server process: started, stopped, killed, started again |
+//! | `program` | one run of the command line |
+//! | `foreign` | a run of Python with clients that nobody here wrote |
+//! | `started` | a process that goes on while the test does |
+//! | `patience` | waiting for something with a deadline |
+
+mod foreign;
+mod gate;
+mod patience;
+mod program;
+mod site;
+mod started;
+
+pub use foreign::Foreign;
+pub use gate::Gate;
+pub use patience::eventually;
+pub use program::{Program, Run, binary};
+pub use site::{Site, unix_now};
+pub use started::Started;

@@ -1,0 +1,163 @@
+//! One run of the command line, as a shell would start it.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::started::Started;
+
+/// A command line that is about to be run.
+#[derive(Debug)]
+pub struct Program {
+    command: Command,
+    input: Vec<u8>,
+}
+
+/// What a run left behind.
+#[derive(Debug)]
+pub struct Run {
+    /// The exit code.
+    pub code: i32,
+    /// What stood on standard output.
+    pub stdout: String,
+    /// What stood on standard error.
+    pub stderr: String,
+}
+
+impl Program {
+    /// Prepares a run in a folder, with nothing in the environment that configures a gate.
+    ///
+    /// # Errors
+    /// Returns an error if the binary has not been built.
+    pub fn new(folder: &Path, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(binary()?);
+        command.args(arguments).current_dir(folder).kill_on_drop(true);
+        for (name, _value) in env::vars_os() {
+            if configures_a_gate(&name) {
+                command.env_remove(name);
+            }
+        }
+        Ok(Self { command, input: Vec::new() })
+    }
+
+    /// Sets a variable of the environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Gives the run something to read on standard input.
+    #[must_use]
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = bytes.into();
+        self
+    }
+
+    /// Starts it, to go on while the test does.
+    ///
+    /// # Errors
+    /// Returns what the system says.
+    pub fn start(self) -> Result<Started> {
+        let mut command = self.command;
+        command.stderr(Stdio::null());
+        Started::new(command)
+    }
+
+    /// Returns the prepared command.
+    pub(crate) fn into_command(self) -> Command {
+        self.command
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// Returns an error if it does not end in time, ends by a signal, or writes no text.
+    pub async fn run(mut self) -> Result<Run> {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().context("the binary did not start")?;
+        let mut stdin = child.stdin.take().context("no standard input")?;
+        let feed = async {
+            // A program that ends early does not want the rest.
+            drop(stdin.write_all(&self.input).await);
+            drop(stdin);
+        };
+        let run = async { tokio::join!(feed, child.wait_with_output()).1 };
+        let Ok(output) = timeout(RUN_TIMEOUT, run).await else {
+            bail!("a run did not end within {RUN_TIMEOUT:?}: {:?}", self.command);
+        };
+        let output = output?;
+        Ok(Run {
+            code: output.status.code().context("the run was ended by a signal")?,
+            stdout: String::from_utf8(output.stdout)?,
+            stderr: String::from_utf8(output.stderr)?,
+        })
+    }
+}
+
+impl Run {
+    /// Returns the run if it ended well.
+    ///
+    /// # Errors
+    /// Says what it printed otherwise.
+    pub fn ok(self) -> Result<Self> {
+        self.ended(0)
+    }
+
+    /// Returns the run if it ended with this code.
+    ///
+    /// # Errors
+    /// Says what it printed otherwise.
+    pub fn ended(self, code: i32) -> Result<Self> {
+        ensure!(self.code == code, "ended with {} and not {code}: {self:?}", self.code);
+        Ok(self)
+    }
+
+    /// Returns standard output as one JSON value.
+    ///
+    /// # Errors
+    /// Returns an error if it is none.
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.stdout).with_context(|| format!("no JSON: {self:?}"))
+    }
+
+    /// Returns standard output as one JSON value a line.
+    ///
+    /// # Errors
+    /// Returns an error if a line is none.
+    pub fn json_lines(&self) -> Result<Vec<Value>> {
+        let line = |line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}"));
+        self.stdout.lines().map(line).collect()
+    }
+}
+
+/// Returns the binary that is tested: the one that `PALISADE_BIN` names, else the release build.
+///
+/// # Errors
+/// Says how to build it if it is not there.
+pub fn binary() -> Result<PathBuf> {
+    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/palisade");
+    let path = env::var_os("PALISADE_BIN").map_or_else(built, PathBuf::from);
+    ensure!(
+        path.is_file(),
+        "`{}` is not there: `cargo build --release -p palisade` makes it",
+        path.display()
+    );
+    Ok(path.canonicalize()?)
+}
+
+fn configures_a_gate(name: &OsString) -> bool {
+    let name = name.to_string_lossy().to_ascii_uppercase();
+    name.starts_with("PALISADE_") || name.starts_with("GATEWAY_")
+}
+
+/// LIMIT: longer than the longest run, which is the demo on a busy machine.
+const RUN_TIMEOUT: Duration = Duration::from_secs(120);
