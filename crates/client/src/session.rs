@@ -175,7 +175,7 @@ async fn connect_again(shared: &Shared, attempt: &mut u32) -> Result<Session, Er
 fn is_worth_retrying(error: &Error) -> bool {
     match error {
         Error::Refused(refused) => is_passing(refused),
-        // A file is missing or half written while it is renewed; a gate presents an old certificate.
+        // A file may be half written while it is renewed, on either side.
         Error::Timeout
         | Error::Interrupted
         | Error::Connect { .. }

@@ -1,3 +1,5 @@
+//! Replies that come late, early, twice, or from somebody else.
+
 use super::*;
 
 fn reply(sender: &str, correlation: &str) -> Envelope {

@@ -49,25 +49,25 @@ struct Inside {
 }
 
 #[derive(Clone)]
-pub(crate) struct Services {
+pub(crate) struct Doors {
     inside: Arc<Mutex<Inside>>,
     heard: mpsc::Sender<Heard>,
 }
 
 pub(crate) struct Gate {
     pub(crate) site: Site,
-    services: Services,
+    doors: Doors,
     heard: mpsc::Receiver<Heard>,
 }
 
 impl Gate {
     pub(crate) async fn start() -> Self {
         let (sender, heard) = mpsc::channel(10_000);
-        let services = Services { inside: Arc::default(), heard: sender };
-        let routes = Routes::new(RuntimeServiceServer::new(services.clone()))
-            .add_service(BusServiceServer::new(services.clone()))
-            .add_service(admin::admin_service_server::AdminServiceServer::new(services.clone()));
-        Self { site: Site::start(routes).await, services, heard }
+        let doors = Doors { inside: Arc::default(), heard: sender };
+        let routes = Routes::new(RuntimeServiceServer::new(doors.clone()))
+            .add_service(BusServiceServer::new(doors.clone()))
+            .add_service(admin::admin_service_server::AdminServiceServer::new(doors.clone()));
+        Self { site: Site::start(routes).await, doors, heard }
     }
 
     pub(crate) async fn connect(&self, agent: &str) -> Client {
@@ -108,33 +108,33 @@ impl Gate {
 
     pub(crate) async fn deliver_text(&self, agent: &str, delivery: &str, envelope_json: String) {
         let delivery = mas::Delivery { delivery_id: delivery.to_owned(), envelope_json };
-        let to = self.services.session_of(agent).unwrap();
+        let to = self.doors.session_of(agent).unwrap();
         to.send(Ok(event(Arriving::Delivery(delivery)))).await.unwrap();
     }
 
     /// Ends the sessions of an agent with a status.
     pub(crate) async fn end(&self, agent: &str, status: Status) {
-        let to = self.services.session_of(agent).unwrap();
-        self.services.inside().sessions.retain(|(one, _), _| one != agent);
+        let to = self.doors.session_of(agent).unwrap();
+        self.doors.inside().sessions.retain(|(one, _), _| one != agent);
         to.send(Err(status)).await.unwrap();
     }
 
     pub(crate) fn refuse_hello(&self, status: Status) {
-        self.services.inside().refusals.push_back(status);
+        self.doors.inside().refusals.push_back(status);
     }
 
     pub(crate) fn refuse_call(&self, status: Status) {
-        self.services.inside().call_refusals.push_back(status);
+        self.doors.inside().call_refusals.push_back(status);
     }
 
     /// Breaks all connections without a word.
     pub(crate) fn cut(&self) {
-        self.services.inside().sessions.clear();
+        self.doors.inside().sessions.clear();
         self.site.cut();
     }
 }
 
-impl Services {
+impl Doors {
     fn inside(&self) -> std::sync::MutexGuard<'_, Inside> {
         self.inside.lock().unwrap()
     }
@@ -200,7 +200,7 @@ fn peer<T>(request: &Request<T>) -> String {
 }
 
 #[tonic::async_trait]
-impl RuntimeService for Services {
+impl RuntimeService for Doors {
     type TransportStream = Pin<Box<dyn Stream<Item = Result<mas::ServerEvent, Status>> + Send>>;
 
     async fn transport(
@@ -226,8 +226,8 @@ impl RuntimeService for Services {
         to.try_send(Ok(event(Arriving::Welcome(welcome)))).unwrap();
         self.inside().sessions.insert((agent.clone(), instance), to);
         let reading = stream::once({
-            let (services, agent) = (self.clone(), agent.clone());
-            async move { services.listen_to(agent, events).await }
+            let (doors, agent) = (self.clone(), agent.clone());
+            async move { doors.listen_to(agent, events).await }
         })
         .filter_map(|()| async { None });
         let writing = tokio_stream::wrappers::ReceiverStream::new(from_us);
@@ -326,7 +326,7 @@ impl RuntimeService for Services {
 }
 
 #[tonic::async_trait]
-impl BusService for Services {
+impl BusService for Doors {
     async fn message_status(
         &self,
         request: Request<bus::MessageStatusRequest>,

@@ -1,3 +1,5 @@
+//! Which files a name stands for, what is said when one is missing, and how errors are told.
+
 use std::path::Path;
 
 use clap::Parser;

@@ -4,10 +4,10 @@ use palisade_client::admin;
 use palisade_client::admin::admin_service_server::AdminService;
 use tonic::{Request, Response, Status};
 
-use super::{Services, peer};
+use super::{Doors, peer};
 
 #[tonic::async_trait]
-impl AdminService for Services {
+impl AdminService for Doors {
     async fn list_agents(
         &self,
         request: Request<admin::ListAgentsRequest>,
