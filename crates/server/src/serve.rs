@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use gate::Gate;
 use gate::ports::{Clock as _, Store};
-use store::embedded::{Durability, Embedded, OpenError, Options};
+
+use store::{Bounds, Durability, Embedded, FatalHook, OpenError, Options};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -109,21 +110,23 @@ async fn open_engine(
     config: &Config,
     fatal: watch::Sender<Option<String>>,
 ) -> Result<Arc<Embedded>, ServeError> {
-    let storage = &config.storage;
-    let delivery = config.delivery;
+    let (storage, delivery) = (&config.storage, &config.delivery);
     let options = Options {
+        bounds: Bounds {
+            queue_bytes_max: delivery.queue_bytes_max,
+            queue_len_max: delivery.queue_len_max,
+            total_bytes_max: storage.bytes_max,
+            dead_letters_max: delivery.dead_letters_max,
+            statuses_max: usize::try_from(delivery.statuses_max).unwrap_or(usize::MAX),
+            ..Bounds::default()
+        },
         durability: match storage.durability {
             config::Durability::Fsync => Durability::Fsync,
-            config::Durability::None => Durability::None,
+            config::Durability::None => Durability::Relaxed,
         },
         segment_bytes: storage.segment_bytes,
         cache_bytes: storage.cache_bytes,
-        total_bytes_max: storage.bytes_max,
-        queue_bytes_max: delivery.queue_bytes_max,
-        queue_len_max: delivery.queue_len_max,
-        dead_letters_max: delivery.dead_letters_max,
-        statuses_max: delivery.statuses_max,
-        on_fatal: Arc::new(move |cause: &str| drop(fatal.send(Some(cause.to_owned())))),
+        on_fatal: FatalHook::new(move |cause| drop(fatal.send(Some(cause.to_owned())))),
         ..Options::default()
     };
     let path = storage.path.clone();
@@ -156,17 +159,14 @@ impl std::fmt::Debug for Running {
 pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, ServeError> {
     let server = &config.server;
     let now = i64::try_from(SystemClock.now().seconds()).unwrap_or(i64::MAX);
-    let tls = identity::load_server(
-        &server.tls.cert,
-        &server.tls.key,
-        &server.tls.client_ca,
-        now,
-    )?;
+    let tls = identity::load_server(&server.tls.cert, &server.tls.key, &server.tls.client_ca, now)?;
     let copy = AuditCopy::open(&config.gateway.audit, &store)?;
     let socket = bind(server.listen).await?;
-    let address = socket
-        .local_addr()
-        .map_err(|cause| ServeError::Listen { address: server.listen, cause, advice: "" })?;
+    let address = socket.local_addr().map_err(|cause| ServeError::Listen {
+        address: server.listen,
+        cause,
+        advice: "",
+    })?;
     let parts = gate_parts(config, store)?;
     let gate = Gate::open(parts).await.map_err(ServeError::Store)?;
     let (routes, health) = grpc::routes(&gate, &server.limits).await;
@@ -177,7 +177,7 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
         identifier: grpc::Identifier::new(server),
         gate: Arc::clone(&gate),
         routes,
-        limits: server.limits,
+        limits: server.limits.clone(),
     };
     gate.tasks().spawn(listener.run(accepting.subscribe()));
     let copying = watch::Sender::new(false);

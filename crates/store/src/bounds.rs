@@ -2,7 +2,7 @@
 //!
 //! No settings of one engine: those are beside it.
 
-use gate::ports::{Batch, Op};
+use gate::ports::{Batch, Key, Op, Settlement, StoreError};
 use gate::types::Timestamp;
 
 /// How much an engine keeps before it refuses more.
@@ -39,6 +39,44 @@ impl Default for Bounds {
 pub(crate) const QUEUE: &str = "queue of the target";
 pub(crate) const STORE: &str = "store";
 pub(crate) const LETTERS: &str = "dead letters";
+
+/// LIMIT: bytes that one batch may take.
+pub(crate) const BATCH_BYTES_MAX: usize = 64 << 20;
+/// More bytes than an operation takes beside its texts and bytes.
+const OP_BYTES: usize = 512;
+
+/// Returns a number of bytes that the batch does not exceed when it is stored.
+///
+/// # Errors
+///
+/// Refuses a batch or a record that is larger than any engine takes.
+pub(crate) fn size_of(batch: &Batch) -> Result<usize, StoreError> {
+    let mut bytes = 0_usize;
+    for op in &batch.ops {
+        let own = match op {
+            Op::Put { key, value, .. } => value.len() + name_bytes(key),
+            Op::Delete { key, .. } => name_bytes(key),
+            Op::Enqueue(entry) => entry.envelope.len() + entry.message_type.len(),
+            Op::Settle { how: Settlement::Dead { reason }, .. } => reason.len(),
+            Op::Record(body) if body.len() > audit::BODY_BYTES_MAX => {
+                return Err(StoreError::Full { what: "audit record" });
+            }
+            Op::Record(body) => body.len(),
+            Op::Settle { .. }
+            | Op::Count { .. }
+            | Op::Expire { .. }
+            | Op::Revive { .. }
+            | Op::Drop { .. } => 0,
+        };
+        bytes = bytes.saturating_add(own).saturating_add(OP_BYTES);
+    }
+    if bytes > BATCH_BYTES_MAX { Err(StoreError::Full { what: "batch" }) } else { Ok(bytes) }
+}
+
+/// Returns the length of a name that has no limit of its own.
+const fn name_bytes(key: &Key) -> usize {
+    if let Key::Role(name) = key { name.len() } else { 0 }
+}
 
 /// Returns the latest moment that an operation of the batch names: the time at which its
 /// expectations are judged, because a store has no clock.

@@ -1,11 +1,14 @@
 //! The storage engines behind `gate::ports::Store` and their conformance suite.
 //!
-//! [`Memory`] is the model that every engine is checked against. No engine knows a policy: they
-//! keep values, queues, dead letters, counters and the audit chain.
+//! [`Embedded`] keeps everything in one folder of one machine; [`Memory`] is the model that it
+//! is checked against. Neither knows a policy: they keep values, queues, dead letters, counters
+//! and the audit chain.
 
 mod bounds;
+mod embedded;
 mod memory;
 pub mod suite;
 
 pub use bounds::Bounds;
+pub use embedded::{AuditTrail, Durability, Embedded, FatalHook, OpenError, Options, read_audit};
 pub use memory::Memory;

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::Bounds;
-use crate::bounds::moment_of;
+use crate::bounds::{moment_of, size_of};
 
 /// A store without a disk.
 #[derive(Debug)]
@@ -54,6 +54,7 @@ impl Memory {
     }
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        size_of(&batch)?;
         let mut inner = self.inner.lock();
         let mut state = inner.state.clone();
         state.time = moment_of(&batch).unwrap_or(state.time);

@@ -98,7 +98,7 @@ impl Source {
 impl Log {
     fn entries(&self, from_seq: u64) -> anyhow::Result<Entries> {
         match self {
-            Self::Store(folder) => Ok(Box::new(store::embedded::read_audit(folder, from_seq))),
+            Self::Store(folder) => Ok(Box::new(store::read_audit(folder, from_seq))),
             Self::Lines(file) => lines(file, from_seq),
         }
     }

@@ -20,8 +20,8 @@ pub fn find(
     environment: &Environment,
 ) -> Result<PathBuf, ConfigError> {
     let (path, by) = match (explicit, environment.file()) {
-        (Some(path), _) => (path.to_owned(), "--config"),
-        (None, Some((variable, path))) => (path, variable),
+        (Some(path), _) => (path.to_owned(), None),
+        (None, Some((variable, path))) => (path, Some(variable)),
         (None, None) => {
             let mut places = NAMES.iter().map(|name| folder.join(name));
             return places.find(|path| path.is_file()).ok_or_else(|| {
@@ -34,7 +34,10 @@ pub fn find(
     if folder.join(&path).exists() {
         return Ok(path);
     }
-    let message = format!("there is no such file; {by} names it");
+    let message = match by {
+        Some(variable) => format!("there is no such file; {variable} names it"),
+        None => NO_FILE.to_owned(),
+    };
     Err(ConfigError::about(ConfigErrorCode::Missing, &path, message))
 }
 
@@ -46,8 +49,7 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     let fail = |code, message: String| ConfigError::about(code, path, message);
     let unreadable = |error: std::io::Error| {
         if error.kind() == ErrorKind::NotFound {
-            let message = "there is no such file; run `palisade dev` to make one".to_owned();
-            return fail(ConfigErrorCode::Missing, message);
+            return fail(ConfigErrorCode::Missing, NO_FILE.to_owned());
         }
         fail(ConfigErrorCode::Unreadable, format!("cannot be read: {error}"))
     };
@@ -68,6 +70,7 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     Ok(text)
 }
 
+const NO_FILE: &str = "there is no such file; check its name, or run `palisade dev` to make one";
 const NAMES: [&str; 2] = ["palisade.yaml", "mas.yaml"];
 /// LIMIT: bytes of a configuration file; one with 5,000 agents has half of it.
 const BYTES_MAX: u64 = 1_048_576;

@@ -116,7 +116,8 @@ async fn refusals_carry_code_decision_and_reason() {
     let denied = refused(a.send("nobody", "note", &json!({})).await.unwrap_err());
     assert_eq!((&*denied.code, &*denied.decision), ("not_authorized", "AUTHZ_DENIED"));
     assert_eq!(denied.reason.as_deref(), Some("no rule allows a to send to nobody"));
-    let blocked = json!({"key": "-----BEGIN PRIVATE KEY-----\nMIIEvQ==\n-----END PRIVATE KEY-----"});
+    let blocked =
+        json!({"key": "-----BEGIN PRIVATE KEY-----\nMIIEvQ==\n-----END PRIVATE KEY-----"});
     assert_eq!(refused(a.send("b", "note", &blocked).await.unwrap_err()).code, "dlp_blocked");
     a.send("b", "note", &json!({})).await.unwrap();
     let limited = refused(a.send("b", "note", &json!({})).await.unwrap_err());

@@ -25,11 +25,11 @@ pub(super) struct Verdict {
 
 /// Checks the log and fills the steps' decisions in.
 pub(super) fn check(data: &Path, steps: &mut [Step]) -> Verdict {
-    let audit = audit::verify(store::embedded::read_audit(data, 1), None);
+    let audit = audit::verify(store::read_audit(data, 1), None);
     let mut problems: Vec<String> = audit.problems.iter().map(ToString::to_string).collect();
     let mut decisions = BTreeMap::new();
     let everything = Filter { limit: usize::MAX, ..Filter::default() };
-    for found in audit::query(store::embedded::read_audit(data, 1), &everything) {
+    for found in audit::query(store::read_audit(data, 1), &everything) {
         match found {
             Ok(found) if is_message(&found.record) => {
                 *decisions.entry(found.record.decision.to_string()).or_default() += 1;

@@ -1,0 +1,225 @@
+//! The engine of one machine: one log in one folder, its state in memory.
+//!
+//! Start with [`committer`]: everything that changes passes there. The log is the only truth;
+//! what it means is in `state`, what may be done in `plan`, what is on disk in
+//! `docs/log-format.md`. There is no clock here: time comes with what is asked.
+
+mod archive;
+mod bells;
+mod bodies;
+mod change;
+mod checkpoint;
+mod committer;
+mod core;
+mod disk;
+mod error;
+mod folder;
+mod frame;
+mod log;
+mod look;
+mod options;
+mod plan;
+mod recovery;
+mod replay;
+mod segment;
+mod snapshot;
+mod spares;
+mod state;
+mod threads;
+mod trail;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use gate::ports::{Batch, Claim, Found, Leased, Leases, Read, Scan, Store, StoreError};
+use gate::types::AgentId;
+use tokio::sync::oneshot;
+
+use self::committer::{Request, Waiting};
+use self::core::Core;
+use self::disk::{Disk, RealDisk};
+pub use self::error::OpenError;
+pub use self::options::{Durability, FatalHook, Options};
+use self::state::Picked;
+use self::threads::Threads;
+pub use self::trail::{AuditTrail, read_audit};
+use crate::bounds::size_of;
+
+/// A store in a folder.
+#[derive(Debug)]
+pub struct Embedded {
+    core: Arc<Core>,
+    threads: Threads,
+}
+
+impl Embedded {
+    /// Opens the store in a folder, making it if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the folder cannot be used, another process has it open, or what is in it is
+    /// damaged or of a later version; it is left as it was then.
+    pub fn open(dir: &Path, options: Options) -> Result<Arc<Self>, OpenError> {
+        Self::open_on(dir, options, Arc::new(RealDisk))
+    }
+
+    fn open_on(dir: &Path, options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Self>, OpenError> {
+        let (core, threads) = threads::start(dir, options, disk)?;
+        Ok(Arc::new(Self { core, threads }))
+    }
+
+    /// Ends the store in an orderly way: finishes what waits and makes a last checkpoint, so
+    /// that the next start is quick. Blocks until that is done; later commits are refused.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the store had stopped taking batches before, if so.
+    pub fn close(&self) -> Result<(), StoreError> {
+        self.threads.stop(&self.core, true);
+        self.core.fatal().map_or(Ok(()), Err)
+    }
+
+    /// Hands a batch over to the committer.
+    fn hand_over(&self, batch: Batch) -> Result<oneshot::Receiver<Answer>, StoreError> {
+        let bytes = size_of(&batch)?;
+        if let Some(error) = self.core.fatal() {
+            return Err(error);
+        }
+        let waiting = self.core.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Commit(Waiting { batch, bytes, answer });
+        let sent = if waiting > self.core.options.waiting_bytes_max {
+            Err(StoreError::Busy)
+        } else {
+            self.threads.send(request)
+        };
+        if sent.is_err() {
+            self.core.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        sent.map(|()| answered)
+    }
+
+    /// Leases in memory; wakes those who wait for what was released.
+    fn pick(&self, claim: &Claim) -> (Vec<Picked>, Leases) {
+        let mut state = self.core.state.lock();
+        let released = state.queues.release(claim);
+        let number = state.queues.touch(released.iter());
+        let picked = state.queues.lease(claim);
+        let wake_at = state.queues.wake_at(claim);
+        let seen = state.queues.changes();
+        drop(state);
+        for agent in &released {
+            self.core.bells.ring(agent, number);
+        }
+        (picked, Leases { messages: Vec::new(), wake_at, seen })
+    }
+
+    /// Adds the envelopes that are not in memory; gives all leases back if one cannot be read.
+    async fn deliver(&self, picked: Vec<Picked>, mut leases: Leases) -> Result<Leases, StoreError> {
+        let absent: Vec<_> =
+            picked.iter().filter(|p| p.envelope.is_none()).map(|p| p.head.message).collect();
+        let mut read = Vec::new().into_iter();
+        if !absent.is_empty() {
+            let core = Arc::clone(&self.core);
+            let envelopes = move || -> Result<Vec<Option<Bytes>>, StoreError> {
+                absent.into_iter().map(|message| look::envelope(&core, message)).collect()
+            };
+            match aside(envelopes).await {
+                Ok(envelopes) => read = envelopes.into_iter(),
+                Err(error) => {
+                    let ids = picked.iter().map(|picked| picked.head.message);
+                    self.core.state.lock().queues.give_back(ids);
+                    return Err(error);
+                }
+            }
+        }
+        for Picked { head, attempt, envelope, .. } in picked {
+            // A message can end between lease and reading only if its lease was lost.
+            let Some(envelope) = envelope.or_else(|| read.next().flatten()) else { continue };
+            leases.messages.push(Leased {
+                message: head.message,
+                sender: head.sender,
+                queue: head.queue,
+                envelope,
+                attempt,
+                message_type: head.message_type,
+            });
+        }
+        Ok(leases)
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.threads.stop(&self.core, false);
+    }
+}
+
+/// What the committer answers.
+type Answer = Result<(), StoreError>;
+
+impl Store for Embedded {
+    fn read(&self, what: Read) -> BoxFuture<'_, Result<Option<Found>, StoreError>> {
+        let found = look::read(&mut self.core.state.lock(), what);
+        async move {
+            let Some(Found::DeadLetter(letter)) = found else { return Ok(found) };
+            let core = Arc::clone(&self.core);
+            aside(move || look::letter(&core, letter)).await
+        }
+        .boxed()
+    }
+
+    fn scan(&self, what: Scan, count: usize) -> BoxFuture<'_, Result<Vec<Found>, StoreError>> {
+        async move {
+            let Scan::Records { from } = what else {
+                return Ok(look::scan(&self.core.state.lock(), &what, count));
+            };
+            let recent = self.core.recent.lock().page(from, count);
+            if let Some(entries) = recent {
+                return Ok(entries.into_iter().map(Found::Record).collect());
+            }
+            let core = Arc::clone(&self.core);
+            aside(move || look::records(&core, from, count)).await
+        }
+        .boxed()
+    }
+
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
+        let handed = self.hand_over(batch);
+        async move {
+            let gone = || StoreError::Unreachable("the store was closed".to_owned());
+            handed?.await.unwrap_or_else(|_closed| Err(self.core.fatal().unwrap_or_else(gone)))
+        }
+        .boxed()
+    }
+
+    fn lease(&self, claim: Claim) -> BoxFuture<'_, Result<Leases, StoreError>> {
+        let (picked, leases) = self.pick(&claim);
+        self.deliver(picked, leases).boxed()
+    }
+
+    fn wait(&self, agent: AgentId, seen: u64) -> BoxFuture<'_, u64> {
+        async move {
+            // The bell is taken first, so that no change falls between the two looks.
+            let mut waiter = self.core.bells.waiter(agent.clone());
+            let changed = self.core.state.lock().queues.changed(&agent);
+            match changed.filter(|number| *number > seen) {
+                Some(number) => number,
+                None => waiter.rung(seen).await,
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Runs what reads the disk on a thread that may wait.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(StoreError::Unreachable(error.to_string())))
+}

@@ -1,0 +1,227 @@
+//! Lets old log segments go: a snapshot instead of their changes, the archive instead of their
+//! audit records, moved envelopes instead of theirs.
+//!
+//! It works from the files alone: the last snapshot and the sealed segments behind it make the
+//! next one, so commits are not held up; the live state only learns where envelopes went, a few
+//! at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+
+use audit::ArchiveError;
+use gate::types::MessageId;
+
+use super::archive::Archive;
+use super::bodies::{BodyReader, BodyWriter};
+use super::change::{Body, BodyFile};
+use super::core::Core;
+use super::disk::sync_folder;
+use super::folder::numbered;
+use super::replay::{Step, Walk, decode, entries};
+use super::snapshot::Snapshot;
+use super::{OpenError, state::State};
+
+/// Up to where a checkpoint goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Upto {
+    /// Segments before this one are sealed; they are let go.
+    pub(super) segment: u64,
+    /// The log position that the snapshot is of; not before the beginning of that segment.
+    pub(super) position: u64,
+}
+
+/// Why a checkpoint was not made; the files are as usable as before.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CheckpointError {
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error("{0}")]
+    Envelope(String),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Makes checkpoints, one after the other.
+#[derive(Debug)]
+pub(super) struct Checkpointer {
+    core: Arc<Core>,
+    archive: Option<Archive>,
+}
+
+type Move = (MessageId, Body, Body);
+
+impl Checkpointer {
+    pub(super) const fn new(core: Arc<Core>) -> Self {
+        Self { core, archive: None }
+    }
+
+    /// Makes a checkpoint for each wish until the other end of `wanted` is gone.
+    pub(super) fn run(mut self, wanted: &Receiver<()>) -> Self {
+        while wanted.recv().is_ok() {
+            let upto = *self.core.active.lock();
+            self.checkpoint_or_warn(upto);
+        }
+        self
+    }
+
+    /// Makes a checkpoint; a failure is logged, the log stays and the next one tries again.
+    pub(super) fn checkpoint_or_warn(&mut self, upto: Upto) {
+        if let Err(error) = self.checkpoint(upto) {
+            // What the archive has written is found again when it is opened.
+            self.archive = None;
+            tracing::error!(%error, "no checkpoint could be made, the log is kept");
+        }
+    }
+
+    pub(super) fn checkpoint(&mut self, upto: Upto) -> Result<(), CheckpointError> {
+        let core = Arc::clone(&self.core);
+        core.sealed_bytes.store(0, Ordering::Relaxed);
+        let log = core.folder.log();
+        let segments = numbered(&log, "seg").map_err(OpenError::io(&log, "list"))?;
+        let mut snapshot = Snapshot::newest(&core.folder, &core.options)?;
+        let lowest = segments.first().copied().unwrap_or(upto.segment);
+        if lowest >= upto.segment && snapshot.position >= upto.position {
+            return Ok(());
+        }
+        self.replay(&mut snapshot, lowest, upto)?;
+        let moves = self.move_bodies(&mut snapshot.state, upto.segment)?;
+        let bytes = snapshot.write(&core.folder)?;
+        core.snapshot_bytes.store(bytes, Ordering::Relaxed);
+        for some in moves.chunks(MOVES_PER_LOCK) {
+            let mut state = core.state.lock();
+            for (message, from, to) in some {
+                state.relocate(*message, *from, *to);
+            }
+        }
+        core.state.lock().purge_windows();
+        for number in segments.into_iter().filter(|number| *number < upto.segment) {
+            core.spares.recycle(&core.folder.segment(number))?;
+        }
+        sync_folder(&log)?;
+        self.remove_old(&snapshot)?;
+        Ok(())
+    }
+
+    /// Brings the snapshot forward and the records of sealed segments into the archive.
+    fn replay(
+        &mut self,
+        snapshot: &mut Snapshot,
+        lowest: u64,
+        upto: Upto,
+    ) -> Result<(), CheckpointError> {
+        let folder = &self.core.folder;
+        let archive = match &mut self.archive {
+            Some(archive) => archive,
+            none => none.insert(Archive::open(&folder.audit(), self.core.options.archive_bytes)?),
+        };
+        let mut walk = Walk::begin_segment(folder, lowest)?;
+        while walk.position() < upto.position {
+            match walk.step()? {
+                Step::Frame(frame) => {
+                    let changes = decode(&walk.segment, &frame)?;
+                    if walk.segment.position(frame.offset) >= snapshot.position {
+                        snapshot.apply(&walk.segment, &frame, &changes)?;
+                    }
+                    if walk.segment.head.number < upto.segment {
+                        for entry in entries(changes) {
+                            archive.append(&entry)?;
+                        }
+                    }
+                }
+                Step::Next => {}
+                Step::End(_) => {
+                    let what = format!("the log ends before position {}", upto.position);
+                    return Err(OpenError::corrupt(&walk.segment.path, walk.offset, what).into());
+                }
+            }
+        }
+        archive.sync()?;
+        Ok(())
+    }
+
+    /// Copies live envelopes out of sealed segments, and out of files that are mostly dead or
+    /// small: each byte is copied a bounded number of times, however many messages are kept.
+    fn move_bodies(&self, state: &mut State, segment: u64) -> Result<Vec<Move>, CheckpointError> {
+        let folder = &self.core.folder;
+        let worn = self.worn_files(state)?;
+        let mut moving: Vec<(MessageId, Body)> = state
+            .bodies()
+            .filter(|(_, body)| match body.file {
+                BodyFile::Segment(number) => number < segment,
+                BodyFile::Moved(number) => worn.contains(&number),
+            })
+            .collect();
+        moving.sort_unstable_by_key(|(_, body)| (body.file, body.offset));
+        let next = numbered(&folder.bodies(), "body")?.last().map_or(1, |last| last + 1);
+        let (mut reader, mut writer) = (BodyReader::new(folder), BodyWriter::new(folder, next));
+        let mut moves = Vec::with_capacity(moving.len());
+        for (message, from) in moving {
+            let envelope = reader.read(from).map_err(CheckpointError::Envelope)?;
+            let to = writer.write(&envelope, from.crc)?;
+            state.relocate(message, from, to);
+            moves.push((message, from, to));
+        }
+        writer.finish()?;
+        Ok(moves)
+    }
+
+    /// Returns the files of moved envelopes that are worth emptying.
+    fn worn_files(&self, state: &State) -> Result<BTreeSet<u64>, CheckpointError> {
+        let folder = &self.core.folder;
+        let live = live_bytes(state);
+        let (mut worn, mut small) = (BTreeSet::new(), BTreeSet::new());
+        for (number, live) in live {
+            let size = fs::metadata(folder.body_file(number))?.len();
+            if live.saturating_mul(2) < size {
+                worn.insert(number);
+            } else if size < SMALL_BYTES {
+                small.insert(number);
+            }
+        }
+        // A single small file is only written again together with something.
+        if small.len() > 1 || !worn.is_empty() {
+            worn.append(&mut small);
+        }
+        Ok(worn)
+    }
+
+    /// Removes what the new snapshot no longer needs.
+    fn remove_old(&self, snapshot: &Snapshot) -> Result<(), CheckpointError> {
+        let folder = &self.core.folder;
+        let live = live_bytes(&snapshot.state);
+        for number in numbered(&folder.bodies(), "body")? {
+            if !live.contains_key(&number) {
+                fs::remove_file(folder.body_file(number))?;
+            }
+        }
+        for position in numbered(&folder.snapshots(), "snap")? {
+            if position < snapshot.position {
+                fs::remove_file(folder.snapshot(position))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the files of moved envelopes with the bytes in them that are still needed.
+fn live_bytes(state: &State) -> BTreeMap<u64, u64> {
+    let mut live: BTreeMap<u64, u64> = BTreeMap::new();
+    for (_, body) in state.bodies() {
+        if let BodyFile::Moved(number) = body.file {
+            let bytes = live.entry(number).or_default();
+            *bytes = bytes.saturating_add(u64::from(body.len));
+        }
+    }
+    live
+}
+
+/// LIMIT: envelopes whose new place the live state learns under one lock.
+const MOVES_PER_LOCK: usize = 256;
+/// Smaller files of moved envelopes are joined.
+const SMALL_BYTES: u64 = 4 << 20;

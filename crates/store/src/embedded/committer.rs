@@ -1,0 +1,271 @@
+//! The one thread that changes anything: takes all waiting batches as a group, judges and
+//! applies each, writes the group as one frame, and answers when it is durable.
+//!
+//! ```text
+//! reserve room > judge and apply (state lock) > chain and encode > write, sync > publish > answer
+//! ```
+//!
+//! Room is reserved first, so that a full disk refuses a group before anything has changed. A
+//! failed write or sync is not repeated: nobody knows what is on disk then, so the engine stops.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use audit::{Chain, Entry};
+use bytes::Bytes;
+use gate::ports::{Batch, StoreError};
+use gate::types::AgentId;
+use tokio::sync::oneshot;
+
+use super::change::Change;
+use super::checkpoint::Upto;
+use super::core::Core;
+use super::frame::{FrameWriter, HEAD_BYTES, Place};
+use super::log::{Log, LogEnd, NoRoom};
+use super::plan::{Planned, plan};
+use super::state::Origin;
+
+/// What is asked of the committer.
+#[derive(Debug)]
+pub(super) enum Request {
+    Commit(Waiting),
+    /// Finish what came before and end.
+    Stop,
+}
+
+/// A batch that waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) batch: Batch,
+    /// No fewer bytes than it takes in a frame.
+    pub(super) bytes: usize,
+    pub(super) answer: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// The thread's own.
+#[derive(Debug)]
+pub(super) struct Committer {
+    pub(super) core: Arc<Core>,
+    pub(super) log: Log,
+    pub(super) chain: Chain,
+    pub(super) want_checkpoint: SyncSender<()>,
+}
+
+/// A group after it was applied.
+#[derive(Debug, Default)]
+struct Applied {
+    answers: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    changes: Vec<(Change, Option<Bytes>)>,
+    records: Vec<Bytes>,
+    /// Agents in whose queues messages became leasable.
+    agents: BTreeSet<AgentId>,
+    /// The place behind the last message of the group.
+    next_place: u64,
+    /// Bytes of all envelopes of the group.
+    envelopes: usize,
+}
+
+impl Committer {
+    /// Works until it is told to stop; returns where the log ends.
+    pub(super) fn run(mut self, requests: &Receiver<Request>) -> LogEnd {
+        let mut is_open = true;
+        while is_open {
+            let mut group = Vec::new();
+            is_open = collect(requests, &mut group);
+            let bytes = group.iter().map(|waiting| waiting.bytes).sum();
+            self.core.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            if !group.is_empty() {
+                self.commit(group, bytes);
+            }
+        }
+        if self.core.fatal().is_none()
+            && let Err(error) = self.log.sync()
+        {
+            self.core.die(format!("the log cannot be synced: {error}"));
+        }
+        self.log.end()
+    }
+
+    fn commit(&mut self, group: Vec<Waiting>, bytes: usize) {
+        if let Err(error) = self.reserve(bytes) {
+            for waiting in group {
+                answer(waiting.answer, Err(error.clone()));
+            }
+            return;
+        }
+        let applied = self.apply(group);
+        let done = applied.and_then(|mut applied| match self.write(&mut applied) {
+            Ok(entries) => Ok((applied, entries)),
+            Err(why) => Err((applied.answers, why)),
+        });
+        match done {
+            Ok((applied, entries)) => self.publish(applied, entries),
+            Err((answers, why)) => {
+                self.core.die(why.clone());
+                for waiting in answers {
+                    answer(waiting, Err(StoreError::Unreachable(why.clone())));
+                }
+            }
+        }
+    }
+
+    /// Makes sure that the group's frame has room.
+    fn reserve(&mut self, bytes: usize) -> Result<(), StoreError> {
+        if let Some(error) = self.core.fatal() {
+            return Err(error);
+        }
+        let needed = (bytes as u64).saturating_add(FRAME_BYTES);
+        match self.log.reserve(needed, self.chain.next_seq()) {
+            Ok(None) => Ok(()),
+            Ok(Some(sealed)) => {
+                self.sealed(sealed);
+                Ok(())
+            }
+            Err(NoRoom::DiskFull) => Err(StoreError::DiskFull),
+            Err(NoRoom::Broken(error)) => {
+                let why = format!("the log cannot be continued: {error}");
+                self.core.die(why.clone());
+                Err(StoreError::Unreachable(why))
+            }
+        }
+    }
+
+    /// Notes that a segment is full, and asks for a checkpoint when there is enough behind the
+    /// last one: as much as the snapshot is large, so that its cost per message stays bounded.
+    fn sealed(&self, bytes: u64) {
+        let core = &self.core;
+        let end = self.log.end();
+        *core.active.lock() = Upto { segment: end.number, position: end.position };
+        let sealed = core.sealed_bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let enough = core.options.checkpoint_bytes.max(core.snapshot_bytes.load(Ordering::Relaxed));
+        if sealed >= enough {
+            // A full channel means that it was asked already.
+            self.want_checkpoint.try_send(()).unwrap_or_default();
+        }
+    }
+
+    /// Judges each batch and applies those that are accepted; the others are answered at once.
+    fn apply(&self, group: Vec<Waiting>) -> Result<Applied, (Vec<Answer>, String)> {
+        let end = self.log.end();
+        let body_at = end.offset.saturating_add(HEAD_BYTES as u64);
+        let origin = Origin { segment: end.number, body_at };
+        let mut applied = Applied::default();
+        let mut state = self.core.state.lock();
+        for Waiting { batch, answer: waiter, .. } in group {
+            let Planned { changes, records, time } = match plan(&mut state, batch) {
+                Ok(planned) => planned,
+                Err(refusal) => {
+                    answer(waiter, Err(refusal));
+                    continue;
+                }
+            };
+            applied.answers.push(waiter);
+            state.time = time;
+            applied.records.extend(records);
+            for (mut change, envelope) in changes {
+                if let (Change::Enqueue { slot, .. }, Some(envelope)) = (&mut change, &envelope) {
+                    slot.at = u32::try_from(applied.envelopes).unwrap_or(u32::MAX);
+                    applied.envelopes = applied.envelopes.saturating_add(envelope.len());
+                }
+                match state.apply(&change, &origin, envelope.clone()) {
+                    Ok(agent) => applied.agents.extend(agent),
+                    Err(misfit) => {
+                        let why = format!("a planned change named {}", misfit.0);
+                        return Err((applied.answers, why));
+                    }
+                }
+                applied.changes.push((change, envelope));
+            }
+        }
+        state.purge();
+        applied.next_place = state.queues.next_place();
+        drop(state);
+        Ok(applied)
+    }
+
+    /// Chains the records and writes the group; returns the audit entries.
+    fn write(&mut self, applied: &mut Applied) -> Result<Vec<Entry>, String> {
+        let next_seq = self.chain.next_seq();
+        let mut frame = FrameWriter::new();
+        for envelope in applied.changes.iter().filter_map(|(_, envelope)| envelope.as_ref()) {
+            frame.envelope(envelope);
+        }
+        let unwritable = |error| format!("a change has no encoding: {error}");
+        for (change, _) in &applied.changes {
+            frame.change(change).map_err(unwritable)?;
+        }
+        let mut entries = Vec::with_capacity(applied.records.len());
+        for body in applied.records.drain(..) {
+            let link = self.chain.append(&body);
+            let (seq, prev, hash) = (link.seq, link.prev, link.hash);
+            frame
+                .change(&Change::Record { seq, prev, hash, body: body.clone() })
+                .map_err(unwritable)?;
+            entries.push(Entry { link, body });
+        }
+        if frame.body_len() == 0 {
+            return Ok(entries);
+        }
+        let (position, synced) = (self.log.end().position, self.log.synced());
+        let place = Place { position, synced, next_seq };
+        let frame = frame.finish(applied.envelopes, place);
+        let frame = frame.ok_or_else(|| "a group does not fit a frame".to_owned())?;
+        self.log.append(&frame).map_err(|error| format!("the log cannot be written: {error}"))?;
+        Ok(entries)
+    }
+
+    /// Makes the group's messages leasable and its records readable, and answers.
+    fn publish(&self, applied: Applied, entries: Vec<Entry>) {
+        let core = &self.core;
+        let mut state = core.state.lock();
+        state.queues.set_durable(applied.next_place);
+        let number = state.queues.touch(applied.agents.iter());
+        drop(state);
+        if !entries.is_empty() {
+            core.recent.lock().extend(entries);
+        }
+        for waiting in applied.answers {
+            answer(waiting, Ok(()));
+        }
+        for agent in &applied.agents {
+            core.bells.ring(agent, number);
+        }
+    }
+}
+
+type Answer = oneshot::Sender<Result<(), StoreError>>;
+
+/// Answers a caller, who may be gone: that does not undo the batch.
+fn answer(waiting: Answer, result: Result<(), StoreError>) {
+    waiting.send(result).unwrap_or_default();
+}
+
+/// Waits for a batch and takes what waits behind it; false when no more will come.
+fn collect(requests: &Receiver<Request>, group: &mut Vec<Waiting>) -> bool {
+    let mut bytes = 0_usize;
+    let mut next = requests.recv().ok();
+    loop {
+        match next {
+            Some(Request::Commit(waiting)) => {
+                bytes = bytes.saturating_add(waiting.bytes);
+                group.push(waiting);
+            }
+            Some(Request::Stop) | None => return false,
+        }
+        if group.len() >= GROUP_LEN_MAX || bytes >= GROUP_BYTES_MAX {
+            return true;
+        }
+        match requests.try_recv() {
+            Ok(request) => next = Some(request),
+            Err(_) => return true,
+        }
+    }
+}
+
+/// LIMIT: what one frame takes, so that no caller waits long for the others of the group.
+const GROUP_LEN_MAX: usize = 1_024;
+const GROUP_BYTES_MAX: usize = 4 << 20;
+/// What a frame takes beside its batches.
+const FRAME_BYTES: u64 = 64;

@@ -1,0 +1,102 @@
+//! What the engine's threads share: the live state and what is known about the log.
+//!
+//! INVARIANT: no lock here is held across a read or write of the disk or an await.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
+
+use audit::Entry;
+use gate::ports::StoreError;
+use parking_lot::Mutex;
+
+use super::Options;
+use super::bells::Bells;
+use super::checkpoint::Upto;
+use super::folder::Folder;
+use super::spares::Spares;
+use super::state::State;
+
+/// What the engine's threads share.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) folder: Folder,
+    pub(super) options: Options,
+    pub(super) spares: Arc<Spares>,
+    pub(super) state: Mutex<State>,
+    pub(super) bells: Bells,
+    pub(super) recent: Mutex<Recent>,
+    /// Why no batch is taken any more.
+    pub(super) fatal: OnceLock<String>,
+    /// Bytes of batches that wait for the committer.
+    pub(super) waiting_bytes: AtomicUsize,
+    /// The segment that is written, and where it begins.
+    pub(super) active: Mutex<Upto>,
+    /// Bytes of log sealed since the last checkpoint began.
+    pub(super) sealed_bytes: AtomicU64,
+    /// The size of the last snapshot.
+    pub(super) snapshot_bytes: AtomicU64,
+}
+
+impl Core {
+    /// Returns why no batch is taken any more, if so.
+    pub(super) fn fatal(&self) -> Option<StoreError> {
+        self.fatal.get().map(|why| StoreError::Unreachable(why.clone()))
+    }
+
+    /// Ends the taking of batches for good.
+    pub(super) fn die(&self, why: String) {
+        tracing::error!(why, "the store takes no more batches");
+        if self.fatal.set(why).is_ok()
+            && let Some(why) = self.fatal.get()
+        {
+            self.options.on_fatal.call(why);
+        }
+    }
+}
+
+/// The newest durable audit entries, for those who follow the log.
+#[derive(Debug)]
+pub(super) struct Recent {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    /// The number that the next durable entry gets.
+    next_seq: u64,
+}
+
+impl Recent {
+    pub(super) const fn new(next_seq: u64) -> Self {
+        Self { entries: VecDeque::new(), bytes: 0, next_seq }
+    }
+
+    /// Adds entries that have become durable.
+    pub(super) fn extend(&mut self, entries: Vec<Entry>) {
+        for entry in entries {
+            self.bytes = self.bytes.saturating_add(entry.body.len() + ENTRY_BYTES);
+            self.next_seq = entry.link.seq.saturating_add(1);
+            self.entries.push_back(entry);
+        }
+        while self.bytes > BYTES_MAX {
+            let Some(oldest) = self.entries.pop_front() else { break };
+            self.bytes = self.bytes.saturating_sub(oldest.body.len() + ENTRY_BYTES);
+        }
+    }
+
+    pub(super) const fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// Returns entries from a number on; nothing if older ones are needed.
+    pub(super) fn page(&self, from: u64, count: usize) -> Option<Vec<Entry>> {
+        if from >= self.next_seq {
+            return Some(Vec::new());
+        }
+        let first = self.entries.front()?.link.seq;
+        let skip = usize::try_from(from.checked_sub(first)?).ok()?;
+        Some(self.entries.iter().skip(skip).take(count).cloned().collect())
+    }
+}
+
+/// LIMIT: memory for the newest entries.
+const BYTES_MAX: usize = 4 << 20;
+const ENTRY_BYTES: usize = size_of::<Entry>();

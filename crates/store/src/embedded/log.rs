@@ -1,0 +1,163 @@
+//! The end of the log: room for the next frame, writing it, and the next segment.
+//!
+//! Only the committer has it. A failed write or sync is never repeated: the caller stops.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use super::Durability;
+use super::disk::{Disk, is_no_room, sync_folder};
+use super::folder::Folder;
+use super::segment::{FRAMES_FROM, SegmentHead};
+use super::spares::Spares;
+
+/// Where the log ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LogEnd {
+    /// The last segment.
+    pub(super) number: u64,
+    /// Its size.
+    pub(super) len: u64,
+    /// Where in it the next frame goes.
+    pub(super) offset: u64,
+    /// The log position of that.
+    pub(super) position: u64,
+}
+
+/// The end of the log, for writing.
+#[derive(Debug)]
+pub(super) struct Log {
+    folder: Folder,
+    disk: Arc<dyn Disk>,
+    spares: Arc<Spares>,
+    want_spare: SyncSender<()>,
+    durability: Durability,
+    file: File,
+    end: LogEnd,
+    /// Up to where the log is known to be on disk.
+    synced: u64,
+}
+
+/// Why there is no room.
+#[derive(Debug)]
+pub(super) enum NoRoom {
+    /// The disk is full; nothing has happened.
+    DiskFull,
+    /// The log cannot be written any more.
+    Broken(io::Error),
+}
+
+/// What the log writes with.
+#[derive(Debug)]
+pub(super) struct Tools {
+    pub(super) folder: Folder,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) spares: Arc<Spares>,
+    pub(super) want_spare: SyncSender<()>,
+    pub(super) durability: Durability,
+}
+
+impl Log {
+    /// Opens the last segment, making the first one of an empty log.
+    pub(super) fn open(tools: Tools, end: Option<LogEnd>) -> io::Result<Self> {
+        let Tools { folder, disk, spares, want_spare, durability } = tools;
+        let (file, end) = if let Some(end) = end {
+            let path = folder.segment(end.number);
+            (OpenOptions::new().read(true).write(true).open(path)?, end)
+        } else {
+            // The first segment is small, so that the first start is quick.
+            let head = SegmentHead { number: 1, start: 0, next_seq: 1 };
+            begin(&folder, &*disk, spares.make(FIRST_BYTES.min(spares.bytes()))?, head)?
+        };
+        let log =
+            Self { folder, disk, spares, want_spare, durability, file, end, synced: end.position };
+        // What was found after a loss of power may not be on disk yet.
+        log.disk.sync(&log.file)?;
+        log.ask_for_spare();
+        Ok(log)
+    }
+
+    pub(super) const fn end(&self) -> LogEnd {
+        self.end
+    }
+
+    /// Returns the log position of the last segment's first frame.
+    pub(super) const fn start(&self) -> u64 {
+        self.end.position.saturating_sub(self.end.offset.saturating_sub(FRAMES_FROM))
+    }
+
+    pub(super) const fn synced(&self) -> u64 {
+        self.synced
+    }
+
+    /// Makes sure that a frame of so many bytes fits; returns the bytes of a segment that was
+    /// sealed for it.
+    pub(super) fn reserve(&mut self, bytes: u64, next_seq: u64) -> Result<Option<u64>, NoRoom> {
+        if self.end.offset.saturating_add(bytes) <= self.end.len {
+            return Ok(None);
+        }
+        let sealed = self.end.len;
+        self.roll(bytes.saturating_add(FRAMES_FROM), next_seq)?;
+        Ok(Some(sealed))
+    }
+
+    /// Appends a frame; when this returns it is as durable as the setting says.
+    pub(super) fn append(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.disk.write(&self.file, frame, self.end.offset)?;
+        if self.durability == Durability::Fsync {
+            self.disk.sync(&self.file)?;
+        }
+        self.end.offset = self.end.offset.saturating_add(frame.len() as u64);
+        self.end.position = self.end.position.saturating_add(frame.len() as u64);
+        if self.durability == Durability::Fsync {
+            self.synced = self.end.position;
+        }
+        Ok(())
+    }
+
+    /// Brings everything to the disk.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.disk.sync(&self.file)?;
+        self.synced = self.end.position;
+        Ok(())
+    }
+
+    fn roll(&mut self, needed: u64, next_seq: u64) -> Result<(), NoRoom> {
+        // INVARIANT: a segment is on disk as a whole before the next one exists.
+        self.sync().map_err(NoRoom::Broken)?;
+        let spare = self.spares.take(needed).map_err(|error| {
+            if is_no_room(&error) { NoRoom::DiskFull } else { NoRoom::Broken(error) }
+        })?;
+        let head = SegmentHead { number: self.end.number + 1, start: self.end.position, next_seq };
+        let (file, end) = begin(&self.folder, &*self.disk, spare, head).map_err(NoRoom::Broken)?;
+        (self.file, self.end) = (file, end);
+        self.ask_for_spare();
+        Ok(())
+    }
+
+    fn ask_for_spare(&self) {
+        // A full channel means that it was asked already.
+        self.want_spare.try_send(()).unwrap_or_default();
+    }
+}
+
+/// Turns a spare into the segment with this head.
+fn begin(
+    folder: &Folder,
+    disk: &dyn Disk,
+    spare: std::path::PathBuf,
+    head: SegmentHead,
+) -> io::Result<(File, LogEnd)> {
+    let file = OpenOptions::new().read(true).write(true).open(&spare)?;
+    let len = file.metadata()?.len();
+    disk.write(&file, &head.encode(), 0)?;
+    disk.sync(&file)?;
+    fs::rename(spare, folder.segment(head.number))?;
+    sync_folder(&folder.log())?;
+    let end = LogEnd { number: head.number, len, offset: FRAMES_FROM, position: head.start };
+    Ok((file, end))
+}
+
+const FIRST_BYTES: u64 = 8 << 20;

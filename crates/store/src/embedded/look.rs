@@ -1,0 +1,88 @@
+//! Reads and scans of the live state; what is on disk only is read by the caller's helper thread.
+//!
+//! Nothing here changes anything that a caller could see.
+
+use bytes::Bytes;
+use gate::limits::SlidingWindow;
+use gate::ports::{DeadLetter, Found, Read, Scan, StoreError, Versioned};
+use gate::types::MessageId;
+
+use super::bodies::BodyReader;
+use super::core::Core;
+use super::state::State;
+use super::trail::AuditTrail;
+
+/// Reads what needs no disk.
+pub(super) fn read(state: &mut State, what: Read) -> Option<Found> {
+    match what {
+        Read::Value(key, now) => {
+            let found = state.values.live(&key, now)?;
+            let (value, version) = (found.value.clone(), found.version);
+            Some(Found::Value(Versioned { key, value, version }))
+        }
+        Read::Message(message) => state.view(message).map(Found::Message),
+        Read::DeadLetter(message) => {
+            state.letters.letter(message).map(|letter| Found::DeadLetter(letter.listed()))
+        }
+        Read::Window { agent, class, limits, now } => {
+            let window = state.windows.get_mut(&(agent, class));
+            let view = window.map(|window| window.view(now, limits));
+            let view = view.unwrap_or_else(|| SlidingWindow::default().view(now, limits));
+            Some(Found::Window(view))
+        }
+        Read::Depth(agent) => Some(Found::Depth(state.queues.size_of(&agent).0)),
+    }
+}
+
+/// Lists what needs no disk.
+pub(super) fn scan(state: &State, what: &Scan, count: usize) -> Vec<Found> {
+    match what {
+        Scan::Values { space, after, now } => {
+            state.values.page(*space, after.as_ref(), *now).take(count).map(Found::Value).collect()
+        }
+        Scan::DeadLetters(scan) => {
+            state.letters.page(scan).take(count).map(Found::DeadLetter).collect()
+        }
+        Scan::Expired { now } => {
+            state.queues.expired(*now).take(count).map(Found::Message).collect()
+        }
+        Scan::Records { .. } => Vec::new(),
+    }
+}
+
+/// Reads the envelope of a dead letter.
+pub(super) fn letter(core: &Core, letter: DeadLetter) -> Result<Option<Found>, StoreError> {
+    let envelope = envelope(core, letter.view.message)?;
+    Ok(envelope.map(|e| Found::DeadLetter(DeadLetter { envelope: Some(e), ..letter })))
+}
+
+/// Reads audit entries that are no longer in memory.
+pub(super) fn records(core: &Core, from: u64, count: usize) -> Result<Vec<Found>, StoreError> {
+    let durable = core.recent.lock().next_seq();
+    let mut found = Vec::new();
+    for entry in AuditTrail::of(core.folder.clone(), from) {
+        let entry = entry.map_err(|damage| StoreError::Corrupt(damage.to_string()))?;
+        if entry.link.seq >= durable || found.len() >= count {
+            break;
+        }
+        found.push(Found::Record(entry));
+    }
+    Ok(found)
+}
+
+/// Reads the envelope of a message from disk; nothing if the message has gone meanwhile.
+///
+/// A checkpoint may move it while it is read: then it is at another place.
+pub(super) fn envelope(core: &Core, message: MessageId) -> Result<Option<Bytes>, StoreError> {
+    let mut place = core.state.lock().body(message);
+    loop {
+        let Some(body) = place else { return Ok(None) };
+        let read = BodyReader::new(&core.folder).read(body);
+        let now = core.state.lock().body(message);
+        match read {
+            Ok(envelope) => return Ok(Some(envelope)),
+            Err(damage) if now == place => return Err(StoreError::Corrupt(damage)),
+            Err(_) => place = now,
+        }
+    }
+}

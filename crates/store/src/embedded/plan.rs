@@ -1,0 +1,327 @@
+//! Judges a batch against the state and says what it changes; changes nothing itself.
+//!
+//! Operations see the effects of those before them in the batch: those are kept in overlays
+//! that are thrown away with a refusal.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use gate::limits::RateLimits;
+use gate::ports::{Batch, CounterClass, Entry, Expect, Key, Op, Settlement, StoreError};
+use gate::types::{AgentId, MessageId, SessionId, Timestamp};
+
+use super::change::{Change, Head, Slot};
+use super::state::State;
+use crate::bounds::{LETTERS, QUEUE, STORE, moment_of};
+
+/// What an accepted batch does.
+#[derive(Debug, Default)]
+pub(super) struct Planned {
+    /// Changes of the state, each with the envelope that it queues.
+    pub(super) changes: Vec<(Change, Option<Bytes>)>,
+    /// Audit records, to be chained.
+    pub(super) records: Vec<Bytes>,
+    /// The time by which the batch was judged.
+    pub(super) time: Timestamp,
+}
+
+/// Judges a batch.
+///
+/// # Errors
+///
+/// Returns the refusal; the state is as it was.
+pub(super) fn plan(state: &mut State, batch: Batch) -> Result<Planned, StoreError> {
+    let time = moment_of(&batch).unwrap_or(state.time);
+    let mut plan = Plan {
+        state,
+        out: Planned { time, ..Planned::default() },
+        keys: HashMap::new(),
+        puts: 0,
+        messages: HashMap::new(),
+        queues: HashMap::new(),
+        store_bytes: 0,
+        letters: (0, 0),
+        ends: 0,
+        counts: HashMap::new(),
+    };
+    for (index, op) in batch.ops.into_iter().enumerate() {
+        plan.judge(op).map_err(|refusal| match refusal {
+            No::Conflict => StoreError::Conflict { op: index },
+            No::Full(what) => StoreError::Full { what },
+            No::OverLimit(error) => error,
+        })?;
+    }
+    Ok(plan.out)
+}
+
+/// Why an operation is refused.
+enum No {
+    Conflict,
+    Full(&'static str),
+    OverLimit(StoreError),
+}
+
+struct Plan<'a> {
+    state: &'a mut State,
+    out: Planned,
+    /// Version and expiry that a key has after the operations so far.
+    keys: HashMap<Key, Option<(u64, Option<Timestamp>)>>,
+    puts: u64,
+    messages: HashMap<MessageId, Known>,
+    /// Growth in messages and bytes of an agent's queues, of the store, of the dead letters.
+    queues: HashMap<AgentId, (i64, i64)>,
+    store_bytes: i64,
+    letters: (i64, i64),
+    ends: u64,
+    counts: HashMap<(AgentId, CounterClass), u64>,
+}
+
+/// What there is of a message.
+#[derive(Clone)]
+enum Known {
+    Queued {
+        agent: AgentId,
+        size: u64,
+        expires_at: Timestamp,
+        attempts: u32,
+        holder: Option<SessionId>,
+    },
+    Letter {
+        agent: AgentId,
+        size: u64,
+    },
+    /// It was the how-many-eth to end.
+    Ended(u64),
+    Nothing,
+}
+
+impl Plan<'_> {
+    fn judge(&mut self, op: Op) -> Result<(), No> {
+        match op {
+            Op::Put { key, value, expect, expires_at } => {
+                self.expect(&key, expect)?;
+                self.puts += 1;
+                let version = self.state.values.version().saturating_add(self.puts);
+                self.keys.insert(key.clone(), Some((version, expires_at)));
+                self.change(Change::Put { key, value, expires_at });
+            }
+            Op::Delete { key, expect } => {
+                self.expect(&key, expect)?;
+                self.keys.insert(key.clone(), None);
+                self.change(Change::Delete { key });
+            }
+            Op::Count { agent, class, at, limits } => {
+                self.count(agent.clone(), class, at, limits)?;
+                self.change(Change::Count { agent, class, at, limits });
+            }
+            Op::Enqueue(entry) => self.enqueue(entry)?,
+            Op::Settle { message, holder, how, at } => self.settle(message, holder, how, at)?,
+            Op::Expire { message, at } => self.expire(message, at)?,
+            Op::Revive { message, expires_at } => {
+                let Known::Letter { agent, size } = self.known(message) else {
+                    return Err(No::Conflict);
+                };
+                self.grow_letters(-1, size)?;
+                self.grow_queue(&agent, 1, size)?;
+                let (attempts, holder) = (0, None);
+                let known = Known::Queued { agent, size, expires_at, attempts, holder };
+                self.messages.insert(message, known);
+                self.change(Change::Revive { message, expires_at });
+            }
+            Op::Drop { message } => {
+                let Known::Letter { size, .. } = self.known(message) else {
+                    return Err(No::Conflict);
+                };
+                self.grow_letters(-1, size)?;
+                self.messages.insert(message, Known::Nothing);
+                self.change(Change::Drop { message });
+            }
+            Op::Record(body) => self.out.records.push(body),
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, change: Change) {
+        self.out.changes.push((change, None));
+    }
+
+    fn expect(&self, key: &Key, expect: Expect) -> Result<(), No> {
+        let now = self.out.time;
+        let live = match self.keys.get(key) {
+            Some(written) => written
+                .filter(|(_, expires_at)| expires_at.is_none_or(|at| at > now))
+                .map(|(version, _)| version),
+            None => self.state.values.live(key, now).map(|value| value.version),
+        };
+        let holds = match expect {
+            Expect::Anything => true,
+            Expect::Absent => live.is_none(),
+            Expect::Version(version) => live == Some(version),
+        };
+        if holds { Ok(()) } else { Err(No::Conflict) }
+    }
+
+    /// Counts against limits lowered by the calls that this batch has counted already: those are
+    /// not in the window yet.
+    fn count(
+        &mut self,
+        agent: AgentId,
+        class: CounterClass,
+        at: Timestamp,
+        limits: RateLimits,
+    ) -> Result<(), No> {
+        let counter = (agent, class);
+        let before = self.counts.get(&counter).copied().unwrap_or_default();
+        let left = RateLimits {
+            per_minute: limits.per_minute.saturating_sub(before),
+            per_hour: limits.per_hour.saturating_sub(before),
+        };
+        let window = self.state.windows.entry(counter.clone()).or_default();
+        if let Some((window, retry_after)) = window.view(at, left).full {
+            return Err(No::OverLimit(StoreError::OverLimit { window, retry_after }));
+        }
+        self.counts.insert(counter, before + 1);
+        Ok(())
+    }
+
+    fn enqueue(&mut self, entry: Entry) -> Result<(), No> {
+        let Entry { message, sender, queue, envelope, message_type, accepted_at, expires_at } =
+            entry;
+        let is_known = match self.known(message) {
+            Known::Nothing => false,
+            Known::Queued { .. } | Known::Letter { .. } => true,
+            Known::Ended(number) => {
+                let count = self.state.statuses.next().saturating_add(self.ends);
+                number >= self.state.statuses.oldest_of(count)
+            }
+        };
+        if is_known {
+            return Err(No::Conflict);
+        }
+        let agent = queue.agent.clone();
+        let size = envelope.len() as u64;
+        self.grow_queue(&agent, 1, size)?;
+        let (attempts, holder) = (0, None);
+        let known = Known::Queued { agent, size, expires_at, attempts, holder };
+        self.messages.insert(message, known);
+        let head = Head { message, sender, queue, message_type, accepted_at, expires_at };
+        // A batch is far smaller than 4 GiB; the committer fills in the place.
+        let len = u32::try_from(envelope.len()).unwrap_or(u32::MAX);
+        let slot = Slot { at: 0, len, crc: crc32fast::hash(&envelope) };
+        self.out.changes.push((Change::Enqueue { head, slot }, Some(envelope)));
+        Ok(())
+    }
+
+    fn settle(
+        &mut self,
+        message: MessageId,
+        by: SessionId,
+        how: Settlement,
+        at: Timestamp,
+    ) -> Result<(), No> {
+        let Known::Queued { agent, size, expires_at, attempts, holder } = self.known(message)
+        else {
+            return Err(No::Conflict);
+        };
+        if holder != Some(by) {
+            return Err(No::Conflict);
+        }
+        match how {
+            Settlement::Acknowledged => {
+                self.end(message, &agent, size);
+                self.change(Change::Acknowledge { message, attempts });
+            }
+            Settlement::Retry(retry) => {
+                let attempts = attempts.saturating_sub(u32::from(!retry.counts));
+                let known = Known::Queued { agent, size, expires_at, attempts, holder: None };
+                self.messages.insert(message, known);
+                let not_before = retry.not_before;
+                self.change(Change::Retry { message, attempts, not_before });
+            }
+            Settlement::Dead { reason } => {
+                self.grow_letters(1, size)?;
+                self.shrink_queue(&agent, size);
+                self.messages.insert(message, Known::Letter { agent, size });
+                self.change(Change::Kill { message, attempts, reason, at });
+            }
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self, message: MessageId, at: Timestamp) -> Result<(), No> {
+        let Known::Queued { agent, size, expires_at, attempts, holder } = self.known(message)
+        else {
+            return Err(No::Conflict);
+        };
+        if holder.is_some() || expires_at > at {
+            return Err(No::Conflict);
+        }
+        self.end(message, &agent, size);
+        self.change(Change::Expire { message, attempts });
+        Ok(())
+    }
+
+    fn end(&mut self, message: MessageId, agent: &AgentId, size: u64) {
+        self.shrink_queue(agent, size);
+        let number = self.state.statuses.next().saturating_add(self.ends);
+        self.messages.insert(message, Known::Ended(number));
+        self.ends += 1;
+    }
+
+    fn known(&self, message: MessageId) -> Known {
+        if let Some(known) = self.messages.get(&message) {
+            return known.clone();
+        }
+        if let Some(queued) = self.state.queues.message(message) {
+            return Known::Queued {
+                agent: queued.head.queue.agent.clone(),
+                size: u64::from(queued.body.len),
+                expires_at: queued.head.expires_at,
+                attempts: queued.attempts,
+                holder: queued.holder(),
+            };
+        }
+        if let Some(letter) = self.state.letters.letter(message) {
+            let agent = letter.head.queue.agent.clone();
+            return Known::Letter { agent, size: u64::from(letter.body.len) };
+        }
+        self.state.statuses.number(message).map_or(Known::Nothing, Known::Ended)
+    }
+
+    fn grow_queue(&mut self, agent: &AgentId, len: i64, size: u64) -> Result<(), No> {
+        let bounds = self.state.bounds;
+        let (old_len, old_bytes) = self.state.queues.size_of(agent);
+        let growth = self.queues.entry(agent.clone()).or_default();
+        growth.0 += len;
+        growth.1 = growth.1.saturating_add_unsigned(size);
+        self.store_bytes = self.store_bytes.saturating_add_unsigned(size);
+        let (len, bytes) =
+            (old_len.saturating_add_signed(growth.0), old_bytes.saturating_add_signed(growth.1));
+        if len > bounds.queue_len_max || bytes > bounds.queue_bytes_max {
+            return Err(No::Full(QUEUE));
+        }
+        let all = self.state.queues.bytes().saturating_add_signed(self.store_bytes);
+        if all > bounds.total_bytes_max { Err(No::Full(STORE)) } else { Ok(()) }
+    }
+
+    fn shrink_queue(&mut self, agent: &AgentId, size: u64) {
+        let growth = self.queues.entry(agent.clone()).or_default();
+        growth.0 -= 1;
+        growth.1 = growth.1.saturating_sub_unsigned(size);
+        self.store_bytes = self.store_bytes.saturating_sub_unsigned(size);
+    }
+
+    fn grow_letters(&mut self, count: i64, size: u64) -> Result<(), No> {
+        let bounds = self.state.bounds;
+        let (old_count, old_bytes) = self.state.letters.size();
+        self.letters.0 += count;
+        self.letters.1 = if count > 0 {
+            self.letters.1.saturating_add_unsigned(size)
+        } else {
+            self.letters.1.saturating_sub_unsigned(size)
+        };
+        let is_full = old_count.saturating_add_signed(self.letters.0) > bounds.dead_letters_max
+            || old_bytes.saturating_add_signed(self.letters.1) > bounds.dead_letter_bytes_max;
+        if count > 0 && is_full { Err(No::Full(LETTERS)) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,89 @@
+//! Opening: the newest snapshot, the log behind it, and what to do about its end.
+//!
+//! Nothing on disk is changed unless all of it is sound; a torn last frame is overwritten by
+//! the next one.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt as _;
+
+use super::folder::Folder;
+use super::frame::MAGIC;
+use super::log::LogEnd;
+use super::replay::{Step, Walk, decode};
+use super::segment::Frame;
+use super::snapshot::Snapshot;
+use super::{OpenError, Options};
+
+/// What was found on disk.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) snapshot: Snapshot,
+    /// Where the log ends; nothing if there is none yet.
+    pub(super) end: Option<LogEnd>,
+}
+
+/// Reads what is in the folder.
+///
+/// # Errors
+///
+/// Fails with the place if anything that was durable is damaged.
+pub(super) fn recover(folder: &Folder, options: &Options) -> Result<Recovered, OpenError> {
+    let mut snapshot = Snapshot::newest(folder, options)?;
+    let Some(mut walk) = Walk::begin(folder, snapshot.position)? else {
+        return Ok(Recovered { snapshot, end: None });
+    };
+    let is_broken = loop {
+        match walk.step()? {
+            Step::Frame(frame) => {
+                let changes = decode(&walk.segment, &frame)?;
+                snapshot.apply(&walk.segment, &frame, &changes)?;
+            }
+            Step::Next => {}
+            Step::End(is_broken) => break is_broken,
+        }
+    };
+    settle_end(&walk, is_broken)?;
+    let place = snapshot.state.queues.next_place();
+    snapshot.state.queues.set_durable(place);
+    let number = walk.segment.head.number;
+    let (len, offset, position) = (walk.segment.len, walk.offset, walk.position());
+    Ok(Recovered { snapshot, end: Some(LogEnd { number, len, offset, position }) })
+}
+
+/// Tells a torn end from damage: frames that were written when the log was on disk up to here
+/// prove that what was here is lost.
+fn settle_end(walk: &Walk, is_broken: bool) -> Result<(), OpenError> {
+    let (path, offset, position) = (&walk.segment.path, walk.offset, walk.position());
+    let behind = walk.segment.frames_behind(offset).map_err(OpenError::io(path, "read"))?;
+    if let Some(proof) = behind.iter().find(|frame| frame.head.synced > position) {
+        let what = format!("a frame is damaged, a whole one follows at byte {}", proof.offset);
+        return Err(OpenError::corrupt(path, offset, what));
+    }
+    if is_broken {
+        tracing::warn!(
+            file = %path.display(),
+            offset,
+            "the last frame was torn by a crash and is cut; it was never confirmed as durable"
+        );
+    }
+    erase(walk, &behind)
+}
+
+/// Erases frames that a loss of power left behind one that it took, so that they never come back.
+fn erase(walk: &Walk, frames: &[Frame]) -> Result<(), OpenError> {
+    if frames.is_empty() {
+        return Ok(());
+    }
+    let path = &walk.segment.path;
+    let file = OpenOptions::new().write(true).open(path).map_err(OpenError::io(path, "open"))?;
+    for frame in frames {
+        tracing::warn!(
+            file = %path.display(),
+            offset = frame.offset,
+            "a frame behind a lost one is cut; it was never confirmed as durable"
+        );
+        let zeros = [0; MAGIC.len()];
+        file.write_all_at(&zeros, frame.offset).map_err(OpenError::io(path, "write"))?;
+    }
+    file.sync_all().map_err(OpenError::io(path, "sync"))
+}

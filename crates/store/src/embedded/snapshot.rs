@@ -1,0 +1,265 @@
+//! A snapshot: the state at a log position as a file, so that the log before can go.
+//!
+//! Written and read item by item, so memory does not grow with it; envelopes and audit records
+//! are not in it.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use audit::{Chain, Hash};
+use bytes::Bytes;
+use gate::limits::SlidingWindow;
+use gate::ports::{CounterClass, Key};
+use gate::types::{AgentId, MessageId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::change::{Body, Head};
+use super::disk::{create, sync_folder};
+use super::folder::Folder;
+use super::state::{Ended, Letter, Message, Spot, State, Value};
+use super::{OpenError, Options};
+
+/// A state and where in the log it belongs.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) state: State,
+    /// The end of the audit chain at that position.
+    pub(super) chain: Chain,
+    pub(super) position: u64,
+}
+
+/// One item of the file; the order of variants is part of the format.
+#[derive(Debug, Serialize, Deserialize)]
+enum Item {
+    Meta(Meta),
+    Value { key: Key, value: Bytes, version: u64, expires_at: Option<Timestamp> },
+    Message { head: Head, body: Body, place: u64, attempts: u32, not_before: Option<Timestamp> },
+    Letter { head: Head, body: Body, death: u64, attempts: u32, reason: String, died_at: Timestamp },
+    Ended { message: MessageId, ended: Ended },
+    Window { agent: AgentId, class: CounterClass, window: SlidingWindow },
+    End,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Meta {
+    position: u64,
+    next_seq: u64,
+    chain_head: Hash,
+    version: u64,
+    next_place: u64,
+    next_letter: u64,
+}
+
+impl Snapshot {
+    /// Returns the state of a store in which nothing has happened.
+    pub(super) fn empty(options: &Options) -> Self {
+        let state = State::new(options.bounds, options.cache_bytes);
+        Self { state, chain: Chain::genesis(), position: 0 }
+    }
+
+    /// Writes the snapshot so that it is there as a whole or not at all; returns its size.
+    pub(super) fn write(&self, folder: &Folder) -> io::Result<u64> {
+        let path = folder.snapshot(self.position);
+        let draft = path.with_extension("draft");
+        let bytes = self.write_items(&draft)?;
+        fs::rename(draft, path)?;
+        sync_folder(&folder.snapshots())?;
+        Ok(bytes)
+    }
+
+    fn write_items(&self, path: &Path) -> io::Result<u64> {
+        let mut out = Output::new(create(path)?);
+        out.raw(&MAGIC)?;
+        out.raw(&VERSION.to_le_bytes())?;
+        let state = &self.state;
+        out.item(&Item::Meta(Meta {
+            position: self.position,
+            next_seq: self.chain.next_seq(),
+            chain_head: self.chain.head(),
+            version: state.values.version(),
+            next_place: state.queues.next_place(),
+            next_letter: state.letters.next(),
+        }))?;
+        for (key, value) in state.values.iter() {
+            let Value { value, version, expires_at } = value.clone();
+            out.item(&Item::Value { key: key.clone(), value, version, expires_at })?;
+        }
+        for message in state.queues.iter() {
+            let Message { head, body, place, attempts, spot, .. } = message.clone();
+            let not_before = if let Spot::Delayed(until) = spot { Some(until) } else { None };
+            out.item(&Item::Message { head, body, place, attempts, not_before })?;
+        }
+        for (death, letter) in state.letters.iter() {
+            let Letter { head, body, attempts, reason, died_at } = letter.clone();
+            out.item(&Item::Letter { head, body, death, attempts, reason, died_at })?;
+        }
+        for (message, ended) in state.statuses.iter() {
+            out.item(&Item::Ended { message, ended: ended.clone() })?;
+        }
+        for ((agent, class), window) in &state.windows {
+            let (agent, class, window) = (agent.clone(), *class, window.clone());
+            out.item(&Item::Window { agent, class, window })?;
+        }
+        out.item(&Item::End)?;
+        out.finish()
+    }
+
+    /// Reads a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the place if the file is damaged.
+    pub(super) fn read(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        let file = File::open(path).map_err(OpenError::io(path, "open"))?;
+        let mut input = Input::new(path, file);
+        if input.raw::<8>()? != MAGIC {
+            return Err(OpenError::corrupt(path, 0, "not a snapshot"));
+        }
+        let version = u32::from_le_bytes(input.raw()?);
+        if version > VERSION {
+            return Err(OpenError::Newer { file: path.to_owned(), version, known: VERSION });
+        }
+        let mut snapshot = Self::empty(options);
+        let mut meta = None;
+        loop {
+            match input.item()? {
+                Item::Meta(found) => meta = Some(found),
+                Item::End => break,
+                item @ (Item::Value { .. }
+                | Item::Message { .. }
+                | Item::Letter { .. }
+                | Item::Ended { .. }
+                | Item::Window { .. }) => snapshot.take(item),
+            }
+        }
+        input.check()?;
+        let meta = meta.ok_or_else(|| OpenError::corrupt(path, 0, "the snapshot has no head"))?;
+        snapshot.position = meta.position;
+        snapshot.chain = Chain::resume(meta.next_seq, meta.chain_head);
+        snapshot.state.values.set_version(meta.version);
+        snapshot.state.queues.set_next_place(meta.next_place);
+        snapshot.state.letters.set_next(meta.next_letter);
+        Ok(snapshot)
+    }
+
+    fn take(&mut self, item: Item) {
+        let state = &mut self.state;
+        match item {
+            Item::Value { key, value, version, expires_at } => {
+                state.values.restore(key, Value { value, version, expires_at });
+            }
+            Item::Message { head, body, place, attempts, not_before } => {
+                let spot = not_before.map_or(Spot::Ready, Spot::Delayed);
+                state.queues.restore(Message::restored(head, body, (place, attempts, spot)));
+            }
+            Item::Letter { head, body, death, attempts, reason, died_at } => {
+                state.letters.restore(death, Letter { head, body, attempts, reason, died_at });
+            }
+            Item::Ended { message, ended } => state.statuses.push(message, ended),
+            Item::Window { agent, class, window } => {
+                state.windows.insert((agent, class), window);
+            }
+            Item::Meta(_) | Item::End => {}
+        }
+    }
+}
+
+struct Output {
+    file: BufWriter<File>,
+    crc: crc32fast::Hasher,
+    bytes: u64,
+}
+
+impl Output {
+    fn new(file: File) -> Self {
+        Self { file: BufWriter::new(file), crc: crc32fast::Hasher::new(), bytes: 0 }
+    }
+
+    fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.crc.update(bytes);
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        self.file.write_all(bytes)
+    }
+
+    fn item(&mut self, item: &Item) -> io::Result<()> {
+        let bytes = postcard::to_stdvec(item).map_err(io::Error::other)?;
+        let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+        self.raw(&len.to_le_bytes())?;
+        self.raw(&bytes)
+    }
+
+    fn finish(mut self) -> io::Result<u64> {
+        let crc = self.crc.clone().finalize();
+        self.raw(&crc.to_le_bytes())?;
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        Ok(self.bytes)
+    }
+}
+
+struct Input<'a> {
+    path: &'a Path,
+    file: BufReader<File>,
+    crc: crc32fast::Hasher,
+    offset: u64,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Input<'a> {
+    fn new(path: &'a Path, file: File) -> Self {
+        let (file, crc) = (BufReader::new(file), crc32fast::Hasher::new());
+        Self { path, file, crc, offset: 0, buffer: Vec::new() }
+    }
+
+    fn damage(&self, what: impl Into<String>) -> OpenError {
+        OpenError::corrupt(self.path, self.offset, what)
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), OpenError> {
+        self.file.read_exact(bytes).map_err(|error| {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                return self.damage("the file ends too early");
+            }
+            OpenError::io(self.path, "read")(error)
+        })?;
+        self.offset = self.offset.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn raw<const N: usize>(&mut self) -> Result<[u8; N], OpenError> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        self.crc.update(&bytes);
+        Ok(bytes)
+    }
+
+    fn item(&mut self) -> Result<Item, OpenError> {
+        let len = u32::from_le_bytes(self.raw()?);
+        if len > ITEM_BYTES_MAX {
+            return Err(self.damage(format!("an item of {len} bytes")));
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(usize::try_from(len).unwrap_or_default(), 0);
+        self.fill(&mut buffer)?;
+        self.crc.update(&buffer);
+        let item = postcard::from_bytes(&buffer);
+        self.buffer = buffer;
+        item.map_err(|error| self.damage(format!("an item is unreadable: {error}")))
+    }
+
+    fn check(&mut self) -> Result<(), OpenError> {
+        let wanted = self.crc.clone().finalize();
+        let mut bytes = [0; 4];
+        self.fill(&mut bytes)?;
+        if u32::from_le_bytes(bytes) == wanted {
+            return Ok(());
+        }
+        Err(OpenError::corrupt(self.path, 0, "the checksum of the snapshot does not match"))
+    }
+}
+
+const MAGIC: [u8; 8] = *b"PALSNAP\n";
+const VERSION: u32 = 1;
+/// LIMIT: no value, window or letter comes near this, so a damaged length cannot ask for more.
+const ITEM_BYTES_MAX: u32 = 128 << 20;

@@ -1,0 +1,120 @@
+//! Dead letters, in the order of their deaths; their envelopes are on disk only.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use gate::ports::{DeadLetter, DeadLetterScan, MessageState, MessageView};
+use gate::types::{MessageId, Timestamp};
+
+use super::Misfit;
+use crate::embedded::change::{Body, Head};
+
+/// A message that will not be delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::embedded) struct Letter {
+    pub(in crate::embedded) head: Head,
+    pub(in crate::embedded) body: Body,
+    pub(in crate::embedded) attempts: u32,
+    pub(in crate::embedded) reason: String,
+    pub(in crate::embedded) died_at: Timestamp,
+}
+
+/// All dead letters.
+#[derive(Debug, Default)]
+pub(in crate::embedded) struct Letters {
+    by_death: BTreeMap<u64, Letter>,
+    deaths: HashMap<MessageId, u64>,
+    next: u64,
+    bytes: u64,
+}
+
+impl Letters {
+    pub(in crate::embedded) fn push(&mut self, letter: Letter) {
+        self.restore(self.next, letter);
+    }
+
+    /// Puts a letter where it was.
+    pub(in crate::embedded) fn restore(&mut self, death: u64, letter: Letter) {
+        self.bytes = self.bytes.saturating_add(u64::from(letter.body.len));
+        self.deaths.insert(letter.head.message, death);
+        self.by_death.insert(death, letter);
+        self.next = self.next.max(death.saturating_add(1));
+    }
+
+    pub(in crate::embedded) fn remove(&mut self, message: MessageId) -> Result<Letter, Misfit> {
+        let death = self.deaths.remove(&message).ok_or(MISSING)?;
+        let letter = self.by_death.remove(&death).ok_or(MISSING)?;
+        self.bytes = self.bytes.saturating_sub(u64::from(letter.body.len));
+        Ok(letter)
+    }
+
+    pub(in crate::embedded) fn letter(&self, message: MessageId) -> Option<&Letter> {
+        self.by_death.get(self.deaths.get(&message)?)
+    }
+
+    pub(in crate::embedded) fn relocate(&mut self, message: MessageId, from: Body, to: Body) {
+        let death = self.deaths.get(&message);
+        let letter = death.and_then(|death| self.by_death.get_mut(death));
+        if let Some(letter) = letter.filter(|letter| letter.body == from) {
+            letter.body = to;
+        }
+    }
+
+    /// Lists letters, oldest first.
+    pub(in crate::embedded) fn page(
+        &self,
+        scan: &DeadLetterScan,
+    ) -> impl Iterator<Item = DeadLetter> {
+        let after = scan.after.and_then(|after| self.deaths.get(&after));
+        let from = after.map_or(Bound::Unbounded, |death| Bound::Excluded(*death));
+        let letters = self.by_death.range((from, Bound::Unbounded)).map(|(_, letter)| letter);
+        let wanted = letters.filter(|letter| {
+            scan.target.as_ref().is_none_or(|target| letter.head.queue.agent == *target)
+        });
+        wanted.map(Letter::listed)
+    }
+
+    /// Returns each letter with its place in the order of deaths.
+    pub(in crate::embedded) fn iter(&self) -> impl Iterator<Item = (u64, &Letter)> {
+        self.by_death.iter().map(|(death, letter)| (*death, letter))
+    }
+
+    /// Returns how many letters there are and how many bytes their envelopes have.
+    pub(in crate::embedded) fn size(&self) -> (u64, u64) {
+        (self.by_death.len() as u64, self.bytes)
+    }
+
+    pub(in crate::embedded) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub(in crate::embedded) const fn set_next(&mut self, next: u64) {
+        self.next = next;
+    }
+}
+
+impl Letter {
+    pub(in crate::embedded) fn view(&self) -> MessageView {
+        MessageView {
+            message: self.head.message,
+            sender: self.head.sender.clone(),
+            target: self.head.queue.agent.clone(),
+            state: MessageState::DeadLettered,
+            attempts: self.attempts,
+            reason: self.reason.clone(),
+        }
+    }
+
+    /// Returns the letter as lists show it, without its envelope.
+    pub(in crate::embedded) fn listed(&self) -> DeadLetter {
+        DeadLetter {
+            view: self.view(),
+            message_type: self.head.message_type.clone(),
+            died_at: self.died_at,
+            size: usize::try_from(self.body.len).unwrap_or(usize::MAX),
+            envelope: None,
+        }
+    }
+}
+
+const MISSING: Misfit = Misfit("a dead letter that there is not");

@@ -1,0 +1,294 @@
+//! Queues: which message waits where, who holds it, and whose turn it is.
+//!
+//! A place is a message's rank in the order of acceptance over all queues; a retry keeps it.
+
+mod lane;
+mod lease;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bytes::Bytes;
+use gate::ports::{MessageState, MessageView};
+use gate::types::{AgentId, InstanceId, MessageId, SessionId, Timestamp};
+
+use self::lane::Lane;
+pub(in crate::embedded) use self::lease::Picked;
+use super::Misfit;
+use crate::embedded::change::{Body, Head};
+
+/// A message that is not finished.
+#[derive(Debug, Clone)]
+pub(in crate::embedded) struct Message {
+    pub(in crate::embedded) head: Head,
+    pub(in crate::embedded) body: Body,
+    pub(in crate::embedded) place: u64,
+    pub(in crate::embedded) attempts: u32,
+    pub(in crate::embedded) spot: Spot,
+    /// The envelope, while there is room for it in memory.
+    cached: Option<Bytes>,
+}
+
+/// Where in its queue a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::embedded) enum Spot {
+    /// Can be leased.
+    Ready,
+    /// Can be leased from this moment on.
+    Delayed(Timestamp),
+    /// Held by a session since this moment.
+    Leased(SessionId, Timestamp),
+    /// Was found expired and waits for that to be committed.
+    Overdue,
+}
+
+/// All queues.
+#[derive(Debug)]
+pub(in crate::embedded) struct Queues {
+    messages: HashMap<MessageId, Message>,
+    agents: HashMap<AgentId, OfAgent>,
+    held: HashMap<SessionId, BTreeSet<MessageId>>,
+    /// By the moment of expiry.
+    expiry: BTreeSet<(Timestamp, u64, MessageId)>,
+    /// Messages with their envelope in memory, oldest first.
+    cached: BTreeMap<u64, MessageId>,
+    cached_bytes: u64,
+    cache_bytes_max: u64,
+    bytes: u64,
+    next_place: u64,
+    /// Messages from this place on are not durable yet, so they are not leased.
+    durable_place: u64,
+    /// The number of the latest change of any queue that could end a wait.
+    changes: u64,
+}
+
+#[derive(Debug, Default)]
+struct OfAgent {
+    len: u64,
+    bytes: u64,
+    /// The number of the latest change that could end a wait.
+    changed: u64,
+    lanes: BTreeMap<Option<InstanceId>, Lane>,
+}
+
+impl Queues {
+    pub(super) fn new(cache_bytes_max: u64) -> Self {
+        Self {
+            messages: HashMap::new(),
+            agents: HashMap::new(),
+            held: HashMap::new(),
+            expiry: BTreeSet::new(),
+            cached: BTreeMap::new(),
+            cached_bytes: 0,
+            cache_bytes_max,
+            bytes: 0,
+            next_place: 0,
+            durable_place: 0,
+            changes: 0,
+        }
+    }
+
+    /// Appends a message as new.
+    pub(super) fn push(&mut self, head: Head, body: Body, envelope: Option<Bytes>) {
+        let place = self.next_place;
+        let message = Message { head, body, place, attempts: 0, spot: Spot::Ready, cached: None };
+        let id = message.head.message;
+        self.restore(message);
+        if let Some(envelope) = envelope {
+            self.cache(id, place, envelope);
+        }
+    }
+
+    /// Puts a message where it was.
+    pub(in crate::embedded) fn restore(&mut self, message: Message) {
+        let (id, place, size) = (message.head.message, message.place, u64::from(message.body.len));
+        self.next_place = self.next_place.max(place.saturating_add(1));
+        self.bytes = self.bytes.saturating_add(size);
+        self.expiry.insert((message.head.expires_at, place, id));
+        let queue = &message.head.queue;
+        let agent = self.agents.entry(queue.agent.clone()).or_default();
+        agent.len = agent.len.saturating_add(1);
+        agent.bytes = agent.bytes.saturating_add(size);
+        agent.lanes.entry(queue.instance.clone()).or_default().insert(message.spot, place, id);
+        self.messages.insert(id, message);
+    }
+
+    pub(super) fn remove(&mut self, id: MessageId) -> Result<Message, Misfit> {
+        let message = self.messages.remove(&id).ok_or(MISSING)?;
+        let (place, size) = (message.place, u64::from(message.body.len));
+        self.bytes = self.bytes.saturating_sub(size);
+        self.expiry.remove(&(message.head.expires_at, place, id));
+        if message.cached.is_some() && self.cached.remove(&place).is_some() {
+            self.cached_bytes = self.cached_bytes.saturating_sub(size);
+        }
+        self.unhold(message.spot, id);
+        let queue = &message.head.queue;
+        if let Some(agent) = self.agents.get_mut(&queue.agent) {
+            agent.len = agent.len.saturating_sub(1);
+            agent.bytes = agent.bytes.saturating_sub(size);
+            if let Some(lane) = agent.lanes.get_mut(&queue.instance) {
+                lane.remove(message.spot, place, id);
+                if lane.is_empty() {
+                    agent.lanes.remove(&queue.instance);
+                }
+            }
+            if agent.len == 0 {
+                self.agents.remove(&queue.agent);
+            }
+        }
+        Ok(message)
+    }
+
+    /// Puts a message back to its place, to be leased from a moment on.
+    pub(super) fn retry(
+        &mut self,
+        id: MessageId,
+        attempts: u32,
+        not_before: Timestamp,
+    ) -> Result<AgentId, Misfit> {
+        self.set_spot(id, Spot::Delayed(not_before));
+        let message = self.messages.get_mut(&id).ok_or(MISSING)?;
+        message.attempts = attempts;
+        Ok(message.head.queue.agent.clone())
+    }
+
+    pub(super) fn relocate(&mut self, id: MessageId, from: Body, to: Body) {
+        if let Some(message) = self.messages.get_mut(&id).filter(|message| message.body == from) {
+            message.body = to;
+        }
+    }
+
+    pub(in crate::embedded) fn message(&self, id: MessageId) -> Option<&Message> {
+        self.messages.get(&id)
+    }
+
+    pub(in crate::embedded) fn iter(&self) -> impl Iterator<Item = &Message> {
+        self.messages.values()
+    }
+
+    /// Returns how many messages an agent's queues hold, and their bytes.
+    pub(in crate::embedded) fn size_of(&self, agent: &AgentId) -> (u64, u64) {
+        self.agents.get(agent).map_or((0, 0), |agent| (agent.len, agent.bytes))
+    }
+
+    /// Returns the bytes of all queued envelopes.
+    pub(in crate::embedded) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Lists messages whose time is over and that nobody holds.
+    pub(in crate::embedded) fn expired(&self, now: Timestamp) -> impl Iterator<Item = MessageView> {
+        let over = self.expiry.iter().take_while(move |(expires_at, ..)| *expires_at <= now);
+        let over = over.filter_map(|(.., id)| self.messages.get(id));
+        over.filter(|message| !matches!(message.spot, Spot::Leased(..))).map(Message::view)
+    }
+
+    pub(in crate::embedded) const fn next_place(&self) -> u64 {
+        self.next_place
+    }
+
+    pub(in crate::embedded) const fn set_next_place(&mut self, place: u64) {
+        self.next_place = place;
+    }
+
+    /// Lets messages before this place be leased.
+    pub(in crate::embedded) fn set_durable(&mut self, place: u64) {
+        self.durable_place = self.durable_place.max(place);
+    }
+
+    /// Numbers a change of these agents' queues; returns the number.
+    pub(in crate::embedded) fn touch<'a>(
+        &mut self,
+        agents: impl Iterator<Item = &'a AgentId>,
+    ) -> u64 {
+        let number = self.changes.saturating_add(1);
+        for agent in agents {
+            self.changes = number;
+            if let Some(agent) = self.agents.get_mut(agent) {
+                agent.changed = number;
+            }
+        }
+        self.changes
+    }
+
+    /// Returns the number of the latest change of an agent's queues, if they hold messages.
+    pub(in crate::embedded) fn changed(&self, agent: &AgentId) -> Option<u64> {
+        self.agents.get(agent).map(|agent| agent.changed)
+    }
+
+    /// Keeps an envelope in memory and gives up the oldest ones above the budget.
+    fn cache(&mut self, id: MessageId, place: u64, envelope: Bytes) {
+        if let Some(message) = self.messages.get_mut(&id) {
+            self.cached_bytes = self.cached_bytes.saturating_add(u64::from(message.body.len));
+            message.cached = Some(envelope);
+            self.cached.insert(place, id);
+        }
+        while self.cached_bytes > self.cache_bytes_max {
+            let Some((_, oldest)) = self.cached.pop_first() else { break };
+            if let Some(message) = self.messages.get_mut(&oldest) {
+                self.cached_bytes = self.cached_bytes.saturating_sub(u64::from(message.body.len));
+                message.cached = None;
+            }
+        }
+    }
+
+    /// Moves a message within its queue.
+    fn set_spot(&mut self, id: MessageId, spot: Spot) {
+        let Some(message) = self.messages.get_mut(&id) else { return };
+        let (old, place) = (message.spot, message.place);
+        message.spot = spot;
+        let queue = &message.head.queue;
+        let agent = self.agents.get_mut(&queue.agent);
+        if let Some(lane) = agent.and_then(|agent| agent.lanes.get_mut(&queue.instance)) {
+            lane.remove(old, place, id);
+            lane.insert(spot, place, id);
+        }
+        self.unhold(old, id);
+        if let Spot::Leased(holder, _) = spot {
+            self.held.entry(holder).or_default().insert(id);
+        }
+    }
+
+    fn unhold(&mut self, spot: Spot, id: MessageId) {
+        let Spot::Leased(holder, _) = spot else { return };
+        if let Some(held) = self.held.get_mut(&holder) {
+            held.remove(&id);
+            if held.is_empty() {
+                self.held.remove(&holder);
+            }
+        }
+    }
+}
+
+impl Message {
+    pub(in crate::embedded) fn restored(
+        head: Head,
+        body: Body,
+        (place, attempts, spot): (u64, u32, Spot),
+    ) -> Self {
+        Self { head, body, place, attempts, spot, cached: None }
+    }
+
+    pub(in crate::embedded) fn view(&self) -> MessageView {
+        MessageView {
+            message: self.head.message,
+            sender: self.head.sender.clone(),
+            target: self.head.queue.agent.clone(),
+            state: match self.spot {
+                Spot::Leased(..) => MessageState::Delivered,
+                Spot::Ready | Spot::Delayed(_) | Spot::Overdue => MessageState::Queued,
+            },
+            attempts: self.attempts,
+            reason: String::new(),
+        }
+    }
+
+    /// Returns the session that holds the message.
+    pub(in crate::embedded) const fn holder(&self) -> Option<SessionId> {
+        match self.spot {
+            Spot::Leased(holder, _) => Some(holder),
+            Spot::Ready | Spot::Delayed(_) | Spot::Overdue => None,
+        }
+    }
+}
+
+const MISSING: Misfit = Misfit("a message that there is not");

@@ -1,0 +1,133 @@
+//! The engine's three threads: the committer, the maker of spare segments, the checkpointer.
+//!
+//! Starting and stopping only; what they do is in the files of those names.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::{Builder, JoinHandle};
+
+use audit::Chain;
+use gate::ports::StoreError;
+use parking_lot::Mutex;
+
+use super::bells::Bells;
+use super::checkpoint::{Checkpointer, Upto};
+use super::committer::{Committer, Request};
+use super::core::{Core, Recent};
+use super::disk::Disk;
+use super::folder::Folder;
+use super::log::{Log, LogEnd, Tools};
+use super::recovery::{Recovered, recover};
+use super::spares::Spares;
+use super::{OpenError, Options};
+
+/// The running threads.
+#[derive(Debug)]
+pub(super) struct Threads {
+    requests: SyncSender<Request>,
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    committer: JoinHandle<LogEnd>,
+    checkpointer: JoinHandle<Checkpointer>,
+    filler: JoinHandle<()>,
+    /// Held as long as the folder is used.
+    lock: File,
+}
+
+impl Threads {
+    /// Hands a request over without waiting.
+    pub(super) fn send(&self, request: Request) -> Result<(), StoreError> {
+        self.requests.try_send(request).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => {
+                StoreError::Unreachable("the store was closed".to_owned())
+            }
+        })
+    }
+
+    /// Ends the threads after what waits, with a last checkpoint if that is wanted.
+    pub(super) fn stop(&self, core: &Core, is_clean: bool) {
+        let Some(running) = self.running.lock().take() else { return };
+        // A committer that is gone already needs no telling.
+        self.requests.send(Request::Stop).unwrap_or_default();
+        // The channels to the other two end with the committer.
+        let end = running.committer.join();
+        let checkpointer = running.checkpointer.join();
+        let filler = running.filler.join();
+        match (end, checkpointer) {
+            (Ok(end), Ok(mut checkpointer)) if is_clean && core.fatal().is_none() => {
+                let upto = Upto { segment: end.number, position: end.position };
+                checkpointer.checkpoint_or_warn(upto);
+            }
+            (Ok(_), Ok(_)) => {}
+            (Err(_), _) | (_, Err(_)) => tracing::error!("a thread of the store has ended early"),
+        }
+        if filler.is_err() {
+            tracing::error!("the maker of spare segments has ended early");
+        }
+        drop(running.lock);
+    }
+}
+
+/// Opens the folder and starts the threads.
+pub(super) fn start(
+    dir: &Path,
+    options: Options,
+    disk: Arc<dyn Disk>,
+) -> Result<(Arc<Core>, Threads), OpenError> {
+    let folder = Folder::new(dir);
+    let lock = folder.prepare()?;
+    let Recovered { snapshot, end } = recover(&folder, &options)?;
+    let spares = Spares::open(&folder, Arc::clone(&disk), options.segment_bytes)?;
+    let spares = Arc::new(spares);
+    let (want_spare, spare_wanted) = sync_channel(1);
+    let (want_checkpoint, checkpoint_wanted) = sync_channel(1);
+    let (requests, requested) = sync_channel(options.waiting_max);
+    let tools = Tools {
+        folder: folder.clone(),
+        disk,
+        spares: Arc::clone(&spares),
+        want_spare,
+        durability: options.durability,
+    };
+    let log = Log::open(tools, end).map_err(OpenError::io(&folder.log(), "continue"))?;
+    let chain: Chain = snapshot.chain.clone();
+    let core = Arc::new(Core {
+        folder,
+        options,
+        spares: Arc::clone(&spares),
+        state: Mutex::new(snapshot.state),
+        bells: Bells::default(),
+        recent: Mutex::new(Recent::new(chain.next_seq())),
+        fatal: OnceLock::new(),
+        waiting_bytes: AtomicUsize::new(0),
+        active: Mutex::new(Upto { segment: log.end().number, position: log.start() }),
+        sealed_bytes: AtomicU64::new(0),
+        snapshot_bytes: AtomicU64::new(0),
+    });
+    let committer = Committer { core: Arc::clone(&core), log, chain, want_checkpoint };
+    let checkpointer = Checkpointer::new(Arc::clone(&core));
+    let failed =
+        |source| OpenError::Io { path: dir.to_owned(), doing: "start a thread for", source };
+    let running = Running {
+        filler: thread("store-spares", move || spares.run(&spare_wanted)).map_err(failed)?,
+        checkpointer: thread("store-checkpoint", move || checkpointer.run(&checkpoint_wanted))
+            .map_err(failed)?,
+        committer: thread("store-commit", move || committer.run(&requested)).map_err(failed)?,
+        lock,
+    };
+    Ok((core, Threads { requests, running: Mutex::new(Some(running)) }))
+}
+
+fn thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<JoinHandle<T>> {
+    Builder::new().name(name.to_owned()).spawn(work)
+}

@@ -1,0 +1,209 @@
+//! The audit log as one sequence: the archive's files, then the log segments behind them.
+//!
+//! It takes no lock, so an auditor can read while the server runs: what moves from the log to
+//! the archive meanwhile is found there.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use audit::{ArchiveError, ArchiveReader, Damage, Entry, Fault, file_name};
+
+use super::OpenError;
+use super::archive;
+use super::folder::{Folder, numbered};
+use super::replay::{Step, Walk, decode, entries};
+
+/// The audit entries of a store from a number on.
+#[derive(Debug)]
+pub struct AuditTrail {
+    folder: Folder,
+    /// The number that is wanted next.
+    next: u64,
+    source: Source,
+    /// How often the log was left for the archive because a segment had gone.
+    returns: u32,
+}
+
+#[derive(Debug)]
+enum Source {
+    Unread,
+    Archive { files: VecDeque<PathBuf>, reader: Option<ArchiveReader> },
+    Log { walk: Option<Box<Walk>>, ready: VecDeque<Entry> },
+    Done,
+}
+
+/// Reads the audit log of the store in a folder, from a number on, up to its durable end.
+///
+/// Nothing is locked or changed, so it works beside a running server. An entry that cannot be
+/// read is reported with its place; damage in the log itself ends the reading.
+pub fn read_audit(dir: &Path, from: u64) -> AuditTrail {
+    AuditTrail::of(Folder::new(dir), from)
+}
+
+impl AuditTrail {
+    pub(super) const fn of(folder: Folder, from: u64) -> Self {
+        let next = if from == 0 { 1 } else { from };
+        Self { folder, next, source: Source::Unread, returns: 0 }
+    }
+
+    /// Lists the files that can hold the wanted entry or later ones.
+    fn list_archive(&self) -> Result<Source, Damage> {
+        let folder = self.folder.audit();
+        let firsts = archive::files(&folder).map_err(|error| lost(&folder, error))?;
+        let skip = firsts.iter().rposition(|first| *first <= self.next).unwrap_or_default();
+        let files = firsts.into_iter().skip(skip).map(|first| folder.join(file_name(first)));
+        Ok(Source::Archive { files: files.collect(), reader: None })
+    }
+
+    /// Finds the segment that holds the wanted entry.
+    fn enter_log(&self) -> Result<Source, Damage> {
+        let log = self.folder.log();
+        let unreadable = |error: io::Error| damage(&log, 0, Fault::Unreadable(error.kind()));
+        let mut found = None;
+        for number in numbered(&log, "seg").map_err(unreadable)? {
+            match Walk::begin_segment(&self.folder, number) {
+                Ok(walk) if found.is_some() && walk.segment.head.next_seq > self.next => break,
+                Ok(walk) => found = Some(Box::new(walk)),
+                // It was emptied since it was listed: its entries are in the archive now.
+                Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(placed(&error)),
+            }
+        }
+        Ok(Source::Log { walk: found, ready: VecDeque::new() })
+    }
+
+    /// Returns the next entry of the current source; nothing when it has no more.
+    fn pull(&mut self) -> Result<Option<Entry>, Damage> {
+        match &mut self.source {
+            Source::Archive { files, reader } => loop {
+                match reader.as_mut().and_then(Iterator::next) {
+                    Some(Ok(entry)) => return Ok(Some(entry)),
+                    // The server is writing it, or crashed doing so: the log has it too.
+                    Some(Err(Damage { what: Fault::TornTail { .. }, .. })) if files.is_empty() => {
+                        return Ok(None);
+                    }
+                    Some(Err(damage)) => return Err(damage),
+                    None => {
+                        let Some(path) = files.pop_front() else { return Ok(None) };
+                        *reader = Some(ArchiveReader::open(&path).map_err(|e| lost(&path, e))?);
+                    }
+                }
+            },
+            Source::Unread | Source::Log { walk: None, .. } | Source::Done => Ok(None),
+            Source::Log { walk: Some(walk), ready } => {
+                while ready.is_empty() {
+                    if !fetch(walk, ready, self.next)? {
+                        return Ok(None);
+                    }
+                }
+                Ok(ready.pop_front())
+            }
+        }
+    }
+
+    fn advance(&mut self) -> Result<Option<Entry>, Damage> {
+        loop {
+            let pulled = self.pull()?;
+            match (&self.source, pulled) {
+                (_, Some(entry)) if entry.link.seq < self.next => {}
+                (Source::Log { .. }, Some(entry)) if entry.link.seq > self.next => {
+                    // The segment in between went to the archive since it was read.
+                    self.returns += 1;
+                    if self.returns > RETURNS_MAX {
+                        return Err(damage(&self.folder.log(), 0, Fault::Broken { bytes: 0 }));
+                    }
+                    self.source = self.list_archive()?;
+                }
+                (_, Some(entry)) => {
+                    self.next = entry.link.seq.saturating_add(1);
+                    return Ok(Some(entry));
+                }
+                (Source::Unread, None) => self.source = self.list_archive()?,
+                (Source::Archive { .. }, None) => self.source = self.enter_log()?,
+                (Source::Log { .. } | Source::Done, None) => return Ok(None),
+            }
+        }
+    }
+}
+
+impl Iterator for AuditTrail {
+    type Item = Result<Entry, Damage>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.advance() {
+            Ok(Some(entry)) => Some(Ok(entry)),
+            Ok(None) => {
+                self.source = Source::Done;
+                None
+            }
+            Err(damage) => {
+                // An archive can be read on behind damage, the log cannot.
+                if !matches!(self.source, Source::Archive { .. }) {
+                    self.source = Source::Done;
+                }
+                Some(Err(damage))
+            }
+        }
+    }
+}
+
+/// Reads the entries of the next frame that has wanted ones; false at the end of the log.
+fn fetch(walk: &mut Walk, ready: &mut VecDeque<Entry>, next: u64) -> Result<bool, Damage> {
+    let log = walk.segment.path.clone();
+    match walk.step() {
+        Ok(Step::Frame(frame)) => {
+            let changes = decode(&walk.segment, &frame).map_err(|error| placed(&error))?;
+            ready.extend(entries(changes).filter(|entry| entry.link.seq >= next));
+            Ok(true)
+        }
+        Ok(Step::Next) => Ok(true),
+        Ok(Step::End(_)) => {
+            let unreadable =
+                |error: io::Error| damage(&log, walk.offset, Fault::Unreadable(error.kind()));
+            let position = walk.position();
+            let behind = walk.segment.frames_behind(walk.offset).map_err(unreadable)?;
+            let proof = behind.iter().find(|frame| frame.head.synced > position);
+            // A running server may have written both since: then the frame is whole now.
+            match (proof, walk.segment.head_at(walk.offset).map_err(unreadable)?) {
+                (None, _) => Ok(false),
+                (Some(_), Some(_)) if walk.is_whole().map_err(unreadable)? => Ok(true),
+                (Some(proof), _) => {
+                    let bytes = proof.offset.saturating_sub(walk.offset);
+                    Err(damage(&log, walk.offset, Fault::Broken { bytes }))
+                }
+            }
+        }
+        Err(error) => Err(placed(&error)),
+    }
+}
+
+fn damage(path: &Path, offset: u64, what: Fault) -> Damage {
+    Damage { path: path.to_owned(), offset, what }
+}
+
+fn lost(path: &Path, error: ArchiveError) -> Damage {
+    match error {
+        ArchiveError::Damaged(damage) => damage,
+        ArchiveError::Io { path, source, .. } => damage(&path, 0, Fault::Unreadable(source.kind())),
+        ArchiveError::OutOfOrder { .. }
+        | ArchiveError::LongBody { .. }
+        | ArchiveError::Poisoned { .. } => damage(path, 0, Fault::Broken { bytes: 0 }),
+    }
+}
+
+fn placed(error: &OpenError) -> Damage {
+    match error {
+        OpenError::Corrupt { file, offset, .. } => {
+            damage(file, *offset, Fault::Broken { bytes: 0 })
+        }
+        OpenError::Io { path, source, .. } => damage(path, 0, Fault::Unreadable(source.kind())),
+        OpenError::Newer { file, .. } => damage(file, 0, Fault::NotAnArchive),
+        OpenError::NotAFolder { path } | OpenError::Locked { path, .. } => {
+            damage(path, 0, Fault::Unreadable(io::ErrorKind::NotADirectory))
+        }
+    }
+}
+
+/// LIMIT: how often a reading starts over because the log moved on beneath it.
+const RETURNS_MAX: u32 = 16;
