@@ -53,6 +53,8 @@ enum Verb {
     Audit(verbs::audit::Args),
     /// Run the gate's inspection on standard input.
     Inspect(verbs::inspect::Args),
+    /// Check a configuration, or print its schema.
+    Config(verbs::config::Args),
     /// Make, or look at, certificates for local work.
     Cert(verbs::cert::Args),
     /// Measure what a gate costs and how quick it is.
@@ -80,6 +82,7 @@ impl Verb {
             Self::Dlq(args) => Box::pin(verbs::dlq::run(args, out)).await,
             Self::Audit(args) => Box::pin(verbs::audit::run(args, out)).await,
             Self::Inspect(args) => Box::pin(verbs::inspect::run(args, out)).await,
+            Self::Config(args) => Box::pin(verbs::config::run(args, out)).await,
             Self::Cert(args) => Box::pin(verbs::cert::run(args, out)).await,
             Self::Bench(args) => Box::pin(verbs::bench::run(args, out)).await,
             Self::Completions(args) => Box::pin(verbs::completions::run(args, out)).await,
