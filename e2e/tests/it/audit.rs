@@ -46,7 +46,8 @@ async fn converse(site: &Site) {
     let refused = bob.messages().next().await.unwrap();
     refused.nack(HandlerError::fatal(CANARIES[2])).await.unwrap();
     carol.update_state([("k".to_owned(), CANARIES[3].to_owned())]).await.unwrap();
-    let asking = alice.request("bob", "ask", &json!({ "q": CANARIES[0] }), PATIENCE);
+    let question = json!({ "q": CANARIES[0] });
+    let asking = alice.request("bob", "ask", &question, PATIENCE);
     let answering = async {
         let incoming = bob.messages().next().await.unwrap();
         incoming.message.reply("answer", &json!({ "a": CANARIES[4] })).await.unwrap();
