@@ -104,7 +104,7 @@ impl Own {
             ..Filter::default()
         };
         let mut decisions: BTreeMap<String, u64> = BTreeMap::new();
-        let log = store::embedded::read_audit(&self.folder.path().join("data"), 1);
+        let log = store::read_audit(&self.folder.path().join("data"), 1);
         for found in audit::query(log, &filter) {
             *decisions.entry(found?.record.decision.into_owned()).or_default() += 1;
         }

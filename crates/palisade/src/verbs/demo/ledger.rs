@@ -48,16 +48,16 @@ fn is_message(record: &Record<'_>) -> bool {
     EVENTS.contains(&record.event_type.as_ref())
 }
 
-/// Copies a record's decision into the steps of its message, and compares the payload's hash.
+/// Finds the steps of a record's message and fills in what only the log knows.
 fn enter(record: &Record<'_>, steps: &mut [Step], problems: &mut Vec<String>) {
-    let Some(id) = record.message_id.as_deref() else { return };
-    let of_message =
-        |step: &&mut Step| step.message_id.as_ref().is_some_and(|own| own.as_str() == id);
-    for step in steps.iter_mut().filter(of_message) {
+    for step in steps.iter_mut().filter(|step| is_of(record, step)) {
         step.decision = record.decision.to_string();
         let found = record.violations.join(", ");
-        let rule = record.decided_by.as_deref().unwrap_or_default();
-        step.why = if found.is_empty() { rule.to_owned() } else { format!("found: {found}") };
+        if !found.is_empty() {
+            step.why = format!("found: {found}");
+        } else if step.why.is_empty() {
+            step.why = record.decided_by.as_deref().unwrap_or_default().to_owned();
+        }
         let Some(sent) = &step.sent else { continue };
         let unchanged =
             record.payload_hash.as_deref() == Some(audit::payload_hash(&sent.to_string()).as_str());
@@ -65,6 +65,19 @@ fn enter(record: &Record<'_>, steps: &mut [Step], problems: &mut Vec<String>) {
         if unchanged == changes {
             let what = if changes { "was delivered as it was sent" } else { "was changed" };
             problems.push(format!("{}: by its hash in the log the payload {what}", step.step));
+        }
+    }
+}
+
+/// Tells whether a record is of a step: by its message, or for a refusal, which has none that the
+/// sender knows, by who, whom and the decision, of which the story has no two.
+fn is_of(record: &Record<'_>, step: &Step) -> bool {
+    match &step.message_id {
+        Some(id) => record.message_id.as_deref() == Some(id.as_str()),
+        None => {
+            record.decision == step.decision
+                && record.sender_id.as_deref() == Some(step.who)
+                && record.target_id.as_deref() == Some(step.whom)
         }
     }
 }

@@ -18,8 +18,8 @@ use super::stage::Stage;
 pub(super) struct Step {
     /// What was tried.
     pub(super) step: &'static str,
-    who: &'static str,
-    whom: &'static str,
+    pub(super) who: &'static str,
+    pub(super) whom: &'static str,
     /// The decision: of a refusal as the sender heard it, else as the log has it.
     pub(super) decision: String,
     /// What the demo expects the decision to be.
@@ -28,6 +28,7 @@ pub(super) struct Step {
     /// Why: of a refusal as the sender heard it, else as the log has it.
     pub(super) why: String,
     /// What came of it, as the receiver saw it.
+    #[serde(skip_serializing_if = "String::is_empty")]
     outcome: String,
     /// Whether a receiver took the message.
     pub(super) is_delivered: bool,
@@ -75,9 +76,6 @@ impl Step {
         expected: &'static str,
         refused: Refused,
     ) -> Self {
-        let outcome = refused
-            .retry_after
-            .map_or_else(String::new, |after| format!("retry after {} ms", after.as_millis()));
         Self {
             step,
             who,
@@ -85,7 +83,7 @@ impl Step {
             decision: refused.decision,
             expected,
             why: refused.reason.unwrap_or(refused.code),
-            outcome,
+            outcome: String::new(),
             is_delivered: false,
             message_id: None,
             sent: None,
