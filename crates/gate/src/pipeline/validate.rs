@@ -34,6 +34,9 @@ pub(super) async fn check(
     identified: Identified,
     action: Action,
 ) -> Result<Valid, Refusal> {
+    if gate.is_draining() {
+        return Err(Refusal::Unavailable(Unavailable::Draining));
+    }
     let agent = match identified {
         Identified::Agent(agent) => agent,
         Identified::Operator => {
@@ -43,9 +46,6 @@ pub(super) async fn check(
             return Ok(Valid { agent: None, request: Request::Administer(command) });
         }
     };
-    if gate.is_draining() {
-        return Err(Refusal::Unavailable(Unavailable::Draining));
-    }
     let request = match action {
         // A connection that holds needs no call; there is nothing to answer.
         Action::Connect | Action::Oversize => return Err(Refusal::MessageTooLarge),
