@@ -1,0 +1,20 @@
+//! Every stage of the gate at its borders, over the model store and a clock that tests own.
+
+#[cfg(test)]
+mod authenticate;
+#[cfg(test)]
+mod authorize;
+#[cfg(test)]
+mod circuit;
+#[cfg(test)]
+mod commit;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod inspect;
+#[cfg(test)]
+mod rate_limit;
+#[cfg(test)]
+mod report;
+#[cfg(test)]
+mod validate;
