@@ -22,7 +22,7 @@ use crate::verbs;
     `info` or `server=debug`.")]
 pub(crate) struct Cli {
     /// Print JSON for programs instead of text for people.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 990)]
     json: bool,
     #[command(subcommand)]
     verb: Verb,

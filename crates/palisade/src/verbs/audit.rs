@@ -53,14 +53,16 @@ struct QueryArgs {
 #[derive(Debug, clap::Args)]
 struct Source {
     /// The store's folder; without it that of the configuration.
-    #[arg(long, global = true, value_name = "DIR", conflicts_with = "file")]
+    #[arg(long, global = true, display_order = 900, value_name = "DIR")]
+    #[arg(conflicts_with = "file")]
     data: Option<PathBuf>,
     /// The configuration that names the store's folder; without it the one in this folder or in
     /// `.palisade`.
-    #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["data", "file"])]
+    #[arg(long, global = true, display_order = 901, value_name = "FILE")]
+    #[arg(conflicts_with_all = ["data", "file"])]
     config: Option<PathBuf>,
     /// Read a file that the sink under `gateway.audit` wrote instead of the store.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, display_order = 902, value_name = "FILE")]
     file: Option<PathBuf>,
 }
 
@@ -124,7 +126,7 @@ struct Select {
     /// Only what this agent did, sent or was sent.
     #[arg(long)]
     agent: Option<String>,
-    /// Only this decision, such as ALLOWED, `DLP_BLOCKED` or `RATE_LIMITED`.
+    /// Only this decision, such as `ALLOWED`, `DLP_BLOCKED` or `RATE_LIMITED`.
     #[arg(long)]
     decision: Option<String>,
     /// Only this kind of event, such as message.send or authentication.

@@ -43,13 +43,12 @@ pub(super) fn run<R: Read>(
             answer(dlp, &line)
         };
         match answer {
-            Ok(answer) => serde_json::to_writer(&mut output, &answer)?,
+            Ok(answer) => write_json(&mut output, &answer)?,
             Err(bad) => {
                 all_read = false;
-                serde_json::to_writer(&mut output, &bad.at(number))?;
+                write_json(&mut output, &bad.at(number))?;
             }
         }
-        output.write_all(b"\n")?;
         // Whoever feeds line by line waits for the answer; whoever feeds a file does not.
         if input.buffer().is_empty() {
             output.flush()?;
@@ -57,6 +56,12 @@ pub(super) fn run<R: Read>(
     }
     output.flush()?;
     Ok(if all_read { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
+}
+
+/// Writes a line; what goes wrong stays an error of the system, so that a closed pipe is known.
+fn write_json(output: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *output, value)?;
+    output.write_all(b"\n")
 }
 
 /// What `data` and `text` have in common: one line of input.
