@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use palisade_client::{Client, Error, OpeningKey, Operator, Options, ServerIdentity, SpiffeId};
+use palisade_client::{
+    Client, Error, OpeningKey, Operator, Options, Receive, ServerIdentity, SpiffeId,
+};
 use serde_json::json;
 
 use crate::configuration::DEV_FOLDER;
@@ -56,6 +58,18 @@ impl Connect {
         let mut options = self.options(None)?;
         adjust(&mut options);
         Ok(Client::connect(options).await?)
+    }
+
+    /// Connects as an agent that will receive no message, so that it need not register a key.
+    ///
+    /// # Errors
+    /// Returns which argument or file is missing, or why there is no session.
+    pub(crate) async fn sender(&self) -> anyhow::Result<Client> {
+        self.client(|options| {
+            options.receive = Receive::Replies;
+            options.opening_key = None;
+        })
+        .await
     }
 
     /// Connects as an operator.

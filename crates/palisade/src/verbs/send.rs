@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use palisade_client::{Client, MessageId, MessageState, MessageStatus, Receive};
+use palisade_client::{Client, MessageId, MessageState, MessageStatus};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
 
 async fn send(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
     let data = payload(args.data)?;
-    let client = args.connect.client(|options| options.receive = Receive::Replies).await?;
+    let client = args.connect.sender().await?;
     let id = client.send_json(&args.target, &args.message_type, data).await?;
     let Some(wait) = args.wait_ack else {
         client.close().await;

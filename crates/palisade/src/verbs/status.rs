@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use palisade_client::{MessageId, MessageState, Receive};
+use palisade_client::{MessageId, MessageState};
 
 use crate::connect::{self, Connect};
 use crate::failure::EXIT_FAILED;
@@ -26,7 +26,7 @@ pub(crate) async fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
 }
 
 async fn ask(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
-    let client = args.connect.client(|options| options.receive = Receive::Replies).await?;
+    let client = args.connect.sender().await?;
     let id = MessageId::new(args.message_id);
     let status = client.status(&id).await?;
     client.close().await;
