@@ -109,18 +109,20 @@ fn how_to_connect(args: &Args, addr: SocketAddr) -> String {
     if addr.to_string() != DEFAULT_ADDR {
         common.push_str(&format!(" --addr {addr}"));
     }
+    // As this very program was called, so that the lines work where it is not on the path.
+    let program = std::env::args().next().unwrap_or_else(|| "palisade".to_owned());
     let config = args.dir.join(FILE_NAME);
     let config = config.display();
     let mut text = String::from("\nIn other terminals, in this folder:\n");
     if let [first, second, ..] = args.agents.as_slice() {
         text.push_str(&format!(
-            "  palisade listen{common} --as {second}\n  \
-             palisade send{common} --as {first} {second} note '{{\"text\":\"hello\"}}'\n  \
-             palisade send{common} --as {first} {second} note '{{\"ssn\":\"536-22-8145\"}}'\n"
+            "  {program} listen{common} --as {second}\n  \
+             {program} send{common} --as {first} {second} note '{{\"text\":\"hello\"}}'\n  \
+             {program} send{common} --as {first} {second} note '{{\"ssn\":\"536-22-8145\"}}'\n"
         ));
     }
     text.push_str(&format!(
-        "  palisade agents{common} list\n  palisade audit --config {config} tail -f\n\
+        "  {program} agents{common} list\n  {program} audit --config {config} tail -f\n\
          Rules and agents are in {config}. End with Ctrl-C."
     ));
     text

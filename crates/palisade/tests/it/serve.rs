@@ -1,7 +1,11 @@
 //! `palisade serve` and `palisade dev`: starting, ending, and every reason not to start.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::program::{Running, command, json, run, said};
 
@@ -75,6 +79,49 @@ fn a_port_in_use_is_its_own_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     write_config(folder.path(), &taken.local_addr().unwrap().to_string(), "data");
     assert_eq!(refusal(folder.path()), (1, "listen_failed".to_owned()));
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_its_own_error() {
+    let folder = folder();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    for data in ["file", "/proc/palisade"] {
+        write_config(folder.path(), "127.0.0.1:0", data);
+        let (exit, code) = refusal(folder.path());
+        assert_eq!(exit, 1, "{data}");
+        assert!(code.starts_with("store_"), "{data}: {code}");
+    }
+}
+
+#[test]
+fn records_are_followed_as_they_come() {
+    let folder = folder();
+    let gate = Running::start(folder.path(), &["serve", "--config", "palisade.yaml"]);
+    let tail = ["audit", "tail", "--json", "-f", "-n", "0"];
+    let mut tail = command(folder.path(), &tail).stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = BufReader::new(tail.stdout.take().unwrap());
+    let (found, followed) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let lines = stdout.lines().map_while(Result::ok);
+        let sent = lines.into_iter().find(|line| line.contains("message.send"));
+        // Nobody listens any more if the test has given up.
+        let _given_up = found.send(sent);
+    });
+    let mut sent = false;
+    for _ in 0..20 {
+        // Again, as nothing says when the tail has read what was there before.
+        let send = ["send", "--dir", ".", "--as", "alice", "--addr", &gate.addr, "alice", "note"];
+        assert_eq!(said(&run(folder.path(), &[&send[..], &["{}"]].concat())).0, 0);
+        if let Ok(line) = followed.recv_timeout(Duration::from_secs(1)) {
+            sent = line.is_some_and(|line| line.contains("ALLOWED"));
+            break;
+        }
+    }
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    reader.join().unwrap();
+    assert!(sent);
+    assert_eq!(gate.stop(), 0);
 }
 
 #[test]

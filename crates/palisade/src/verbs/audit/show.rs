@@ -77,8 +77,10 @@ fn way(record: &Record<'_>) -> String {
     record.target_id.as_deref().map_or_else(|| who.to_owned(), |whom| format!("{who} -> {whom}"))
 }
 
+/// Returns the agent, or else the operator.
 fn who<'a>(record: &'a Record<'_>) -> &'a str {
-    record.sender_id.as_deref().unwrap_or(&record.agent_id)
+    let agent = record.sender_id.as_deref().unwrap_or(&record.agent_id);
+    if agent.is_empty() { record.user_id.as_deref().unwrap_or_default() } else { agent }
 }
 
 /// Says what decided, what was found, or what an operator changed.
