@@ -1,6 +1,8 @@
 //! The program as a user meets it: started as a process, judged by output and exit code.
 
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod cert;
