@@ -55,6 +55,8 @@ pub struct Validation {
     pub payload: inspect::Limits,
     /// The longest message type, in bytes.
     pub message_type_bytes_max: usize,
+    /// The largest value of one field of a state, in bytes.
+    pub state_field_bytes_max: usize,
     /// The largest state of an agent, keys and values together, in bytes.
     pub state_bytes_max: usize,
 }

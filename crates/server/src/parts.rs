@@ -120,6 +120,7 @@ fn settings(config: &Config) -> Settings {
         validation: Validation {
             payload: config.payload_limits(),
             message_type_bytes_max: config.validation.message_type_bytes_max,
+            state_field_bytes_max: config.validation.state_field_bytes_max,
             state_bytes_max: config.validation.state_bytes_max,
         },
         delivery: DeliverySettings {

@@ -1,6 +1,7 @@
 //! A server from its configuration to its end.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -177,7 +178,7 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
         identifier: grpc::Identifier::new(server),
         gate: Arc::clone(&gate),
         routes,
-        limits: server.limits.clone(),
+        limits: server.limits,
     };
     gate.tasks().spawn(listener.run(accepting.subscribe()));
     let copying = watch::Sender::new(false);
@@ -214,13 +215,12 @@ impl Running {
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|cause| {
-        let advice = match cause.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                "another program uses this port; stop it or set another `server.listen`"
-            }
-            std::io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
-            std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
-            _ => "check `server.listen`",
+        let advice = if cause.kind() == ErrorKind::AddrInUse {
+            "another program uses this port; stop it or set another `server.listen`"
+        } else if cause.kind() == ErrorKind::AddrNotAvailable {
+            "this machine does not have that address; set another `server.listen`"
+        } else {
+            "check `server.listen`; ports below 1024 need a privilege"
         };
         ServeError::Listen { address, cause, advice }
     })

@@ -71,7 +71,14 @@ pub(super) async fn check(
         }
         Action::Discover { capabilities } => Request::Discover(capabilities),
         Action::ReadState => Request::ReadState,
-        Action::UpdateState { updates } => Request::UpdateState(updates),
+        Action::UpdateState { updates } => {
+            // LIMIT: validation.state_field_bytes_max
+            let max = gate.settings.validation.state_field_bytes_max;
+            if let Some(large) = updates.values().find(|value| value.len() > max) {
+                return Err(Refusal::StateTooLarge { bytes: large.len(), max });
+            }
+            Request::UpdateState(updates)
+        }
         Action::ResetState => Request::ResetState,
         Action::MessageStatus { message } => {
             Request::MessageStatus(MessageId::parse(&message).ok())

@@ -53,9 +53,11 @@ pub(super) async fn open(
 
 /// Reads what a client wants to receive; MAS clients say nothing and get everything.
 fn intake(shell: &Request<()>) -> Intake {
-    match shell.metadata().get("palisade-receive").map(|value| value.as_bytes()) {
-        Some(b"replies") => Intake::Replies,
-        Some(_) | None => Intake::Everything,
+    let wanted = shell.metadata().get("palisade-receive");
+    if wanted.is_some_and(|wanted| wanted == "replies") {
+        Intake::Replies
+    } else {
+        Intake::Everything
     }
 }
 
@@ -116,7 +118,7 @@ fn deliveries(gate: Arc<Gate>, session: Session) -> Events {
 
 fn event(delivery: Delivery) -> Result<mas::ServerEvent, Status> {
     // Envelopes are made by the gate as text; anything else is damage, and must not be guessed.
-    let envelope_json = String::from_utf8(delivery.envelope.to_vec()).map_err(|_bytes| {
+    let envelope_json = String::from_utf8(Vec::from(delivery.envelope)).map_err(|_bytes| {
         status(&Refusal::Unavailable(Unavailable::Internal("an envelope is no text")))
     })?;
     let delivery = mas::Delivery { delivery_id: delivery.id.to_string(), envelope_json };
