@@ -147,11 +147,15 @@ impl Session {
             match self.place.hub.store.lease(claim).await {
                 Ok(leases) => {
                     let (seen, wake_at) = (leases.seen, leases.wake_at);
+                    let is_drained = leases.messages.is_empty();
                     let deliveries = self.hand_over(leases).await;
                     if !deliveries.is_empty() {
                         return Some(deliveries);
                     }
-                    self.pause(Some(seen), wake_at).await;
+                    // Where all that was leased was buried, more may stand behind it.
+                    if is_drained {
+                        self.pause(Some(seen), wake_at).await;
+                    }
                 }
                 Err(cause) => {
                     tracing::warn!(agent = %self.agent(), %cause, "cannot lease messages");
