@@ -19,10 +19,11 @@ impl Hub {
     /// Removes expired messages until the sessions are closed.
     pub(crate) async fn expire_messages(self: Arc<Self>) {
         let mut closing = self.closing();
-        loop {
+        // The sessions may have been closed before this began.
+        while !*closing.borrow() {
             tokio::select! {
                 () = tokio::time::sleep(PERIOD) => {}
-                _closed = closing.changed() => return,
+                _closed = closing.changed() => continue,
             }
             match self.expire_page().await {
                 Ok(count) if count > 0 => tracing::info!(count, "messages expired"),
