@@ -1,5 +1,7 @@
 //! Commits what an operator changes; what it reads is recorded too.
 
+use policy::Change;
+
 use super::{refuse, unavailable};
 use crate::case::{Case, shortened};
 use crate::gate::Gate;
@@ -24,8 +26,9 @@ pub(super) async fn run(
         AdminCommand::ChangePolicy(changes) => change_policy(gate, case, &changes).await?,
         AdminCommand::SetLimits { agent, limits } => set_limits(gate, case, &agent, limits).await?,
         AdminCommand::ListDeadLetters { after, count, target } => {
+            let scan = letters_wanted(&after, &target)?;
             record(gate, case, Vec::new()).await?;
-            AdminAnswer::DeadLetters(dead_letters(gate, &after, count, &target).await?)
+            AdminAnswer::DeadLetters(dead_letters(gate, scan, count).await?)
         }
         AdminCommand::ShowDeadLetter(message) => {
             let letter = find(gate, case, &message).await?;
@@ -62,11 +65,12 @@ async fn record(gate: &Gate, case: &mut Case, changes: Vec<Op>) -> Result<(), Re
 async fn change_policy(
     gate: &Gate,
     case: &mut Case,
-    changes: &[policy::Change],
+    changes: &[Change],
 ) -> Result<AdminAnswer, Refusal> {
     for (index, change) in changes.iter().enumerate() {
         case.detail.insert(format!("change_{index}"), shortened(&change.to_string()));
     }
+    changes.iter().filter_map(edited_agent).try_for_each(check_agent)?;
     let mut draft = gate.registry.draft().await;
     draft
         .change(changes)
@@ -77,6 +81,32 @@ async fn change_policy(
     record(gate, case, ops).await?;
     draft.apply();
     Ok(AdminAnswer::Policy { changed, revision })
+}
+
+/// Returns whose rules a change edits.
+fn edited_agent(change: &Change) -> Option<&str> {
+    match change {
+        Change::Allow { agent, .. }
+        | Change::Disallow { agent, .. }
+        | Change::Block { agent, .. }
+        | Change::Unblock { agent, .. }
+        | Change::SetAllow { agent, .. }
+        | Change::SetBlock { agent, .. }
+        | Change::Assign { agent, .. }
+        | Change::Unassign { agent, .. } => Some(agent),
+        Change::CreateRole { .. }
+        | Change::DeleteRole { .. }
+        | Change::Grant { .. }
+        | Change::Revoke { .. } => None,
+    }
+}
+
+/// Refuses rules that could not be kept, because no agent can have the name.
+fn check_agent(agent: &str) -> Result<(), Refusal> {
+    AgentId::parse(agent).map(drop).map_err(|why| {
+        let reason = format!("has an agent `{}` whose name {why}", shortened(agent).escape_debug());
+        Refusal::Field { field: "change", reason }
+    })
 }
 
 async fn set_limits(
@@ -120,26 +150,27 @@ async fn agents(gate: &Gate, case: &Case) -> Result<Vec<AgentStatus>, Refusal> {
     Ok(all)
 }
 
-async fn dead_letters(
-    gate: &Gate,
-    after: &str,
-    count: usize,
-    target: &str,
-) -> Result<Vec<DeadLetter>, Refusal> {
-    let missing = || Refusal::NotFound { what: "dead letter" };
+fn letters_wanted(after: &str, target: &str) -> Result<DeadLetterScan, Refusal> {
     let after = match after {
         "" => None,
-        text => Some(MessageId::parse(text).map_err(|_malformed| missing())?),
+        text => Some(MessageId::parse(text).or(Err(Refusal::NotFound { what: "dead letter" }))?),
     };
     let target = match target {
         "" => None,
         text => Some(AgentId::parse(text).or(Err(Refusal::NotFound { what: "agent" }))?),
     };
+    Ok(DeadLetterScan { after, target })
+}
+
+async fn dead_letters(
+    gate: &Gate,
+    scan: DeadLetterScan,
+    count: usize,
+) -> Result<Vec<DeadLetter>, Refusal> {
     let count = if count == 0 { 100 } else { count.min(PAGE_MAX) };
-    let scan = Scan::DeadLetters(DeadLetterScan { after, target });
-    let found = gate.store.scan(scan, count).await.map_err(|cause| unavailable(&cause))?;
+    let found = gate.store.scan(Scan::DeadLetters(scan), count).await;
     let letter = |one| if let Found::DeadLetter(letter) = one { Some(letter) } else { None };
-    Ok(found.into_iter().filter_map(letter).collect())
+    Ok(found.map_err(|cause| unavailable(&cause))?.into_iter().filter_map(letter).collect())
 }
 
 async fn find(gate: &Gate, case: &mut Case, message: &str) -> Result<DeadLetter, Refusal> {
