@@ -10,7 +10,6 @@ mod bodies;
 mod change;
 mod checkpoint;
 mod committer;
-mod core;
 mod disk;
 mod error;
 mod folder;
@@ -22,6 +21,7 @@ mod plan;
 mod recovery;
 mod replay;
 mod segment;
+mod shared;
 mod snapshot;
 mod spares;
 mod state;
@@ -40,10 +40,10 @@ use gate::types::AgentId;
 use tokio::sync::oneshot;
 
 use self::committer::{Request, Waiting};
-use self::core::Core;
 use self::disk::{Disk, RealDisk};
 pub use self::error::OpenError;
 pub use self::options::{Durability, FatalHook, Options};
+use self::shared::Shared;
 use self::state::Picked;
 use self::threads::Threads;
 pub use self::trail::{AuditTrail, read_audit};
@@ -52,7 +52,7 @@ use crate::bounds::size_of;
 /// A store in a folder.
 #[derive(Debug)]
 pub struct Embedded {
-    core: Arc<Core>,
+    shared: Arc<Shared>,
     threads: Threads,
 }
 
@@ -68,8 +68,8 @@ impl Embedded {
     }
 
     fn open_on(dir: &Path, options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Self>, OpenError> {
-        let (core, threads) = threads::start(dir, options, disk)?;
-        Ok(Arc::new(Self { core, threads }))
+        let (shared, threads) = threads::start(dir, options, disk)?;
+        Ok(Arc::new(Self { shared, threads }))
     }
 
     /// Ends the store in an orderly way: finishes what waits and makes a last checkpoint, so
@@ -79,33 +79,33 @@ impl Embedded {
     ///
     /// Returns why the store had stopped taking batches before, if so.
     pub fn close(&self) -> Result<(), StoreError> {
-        self.threads.stop(&self.core, true);
-        self.core.fatal().map_or(Ok(()), Err)
+        self.threads.stop(&self.shared, true);
+        self.shared.fatal().map_or(Ok(()), Err)
     }
 
     /// Hands a batch over to the committer.
     fn hand_over(&self, batch: Batch) -> Result<oneshot::Receiver<Answer>, StoreError> {
         let bytes = size_of(&batch)?;
-        if let Some(error) = self.core.fatal() {
+        if let Some(error) = self.shared.fatal() {
             return Err(error);
         }
-        let waiting = self.core.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let waiting = self.shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         let request = Request::Commit(Waiting { batch, bytes, answer });
-        let sent = if waiting > self.core.options.waiting_bytes_max {
+        let sent = if waiting > self.shared.options.waiting_bytes_max {
             Err(StoreError::Busy)
         } else {
             self.threads.send(request)
         };
         if sent.is_err() {
-            self.core.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.shared.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         sent.map(|()| answered)
     }
 
     /// Leases in memory; wakes those who wait for what was released.
     fn pick(&self, claim: &Claim) -> (Vec<Picked>, Leases) {
-        let mut state = self.core.state.lock();
+        let mut state = self.shared.state.lock();
         let released = state.queues.release(claim);
         let number = state.queues.touch(released.iter());
         let picked = state.queues.lease(claim);
@@ -113,7 +113,7 @@ impl Embedded {
         let seen = state.queues.changes();
         drop(state);
         for agent in &released {
-            self.core.bells.ring(agent, number);
+            self.shared.bells.ring(agent, number);
         }
         (picked, Leases { messages: Vec::new(), wake_at, seen })
     }
@@ -124,15 +124,15 @@ impl Embedded {
             picked.iter().filter(|p| p.envelope.is_none()).map(|p| p.head.message).collect();
         let mut read = Vec::new().into_iter();
         if !absent.is_empty() {
-            let core = Arc::clone(&self.core);
+            let shared = Arc::clone(&self.shared);
             let envelopes = move || -> Result<Vec<Option<Bytes>>, StoreError> {
-                absent.into_iter().map(|message| look::envelope(&core, message)).collect()
+                absent.into_iter().map(|message| look::envelope(&shared, message)).collect()
             };
             match aside(envelopes).await {
                 Ok(envelopes) => read = envelopes.into_iter(),
                 Err(error) => {
                     let ids = picked.iter().map(|picked| picked.head.message);
-                    self.core.state.lock().queues.give_back(ids);
+                    self.shared.state.lock().queues.give_back(ids);
                     return Err(error);
                 }
             }
@@ -155,7 +155,7 @@ impl Embedded {
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        self.threads.stop(&self.core, false);
+        self.threads.stop(&self.shared, false);
     }
 }
 
@@ -164,11 +164,11 @@ type Answer = Result<(), StoreError>;
 
 impl Store for Embedded {
     fn read(&self, what: Read) -> BoxFuture<'_, Result<Option<Found>, StoreError>> {
-        let found = look::read(&mut self.core.state.lock(), what);
+        let found = look::read(&mut self.shared.state.lock(), what);
         async move {
             let Some(Found::DeadLetter(letter)) = found else { return Ok(found) };
-            let core = Arc::clone(&self.core);
-            aside(move || look::letter(&core, letter)).await
+            let shared = Arc::clone(&self.shared);
+            aside(move || look::letter(&shared, letter)).await
         }
         .boxed()
     }
@@ -176,14 +176,14 @@ impl Store for Embedded {
     fn scan(&self, what: Scan, count: usize) -> BoxFuture<'_, Result<Vec<Found>, StoreError>> {
         async move {
             let Scan::Records { from } = what else {
-                return Ok(look::scan(&self.core.state.lock(), &what, count));
+                return Ok(look::scan(&self.shared.state.lock(), &what, count));
             };
-            let recent = self.core.recent.lock().page(from, count);
+            let recent = self.shared.recent.lock().page(from, count);
             if let Some(entries) = recent {
                 return Ok(entries.into_iter().map(Found::Record).collect());
             }
-            let core = Arc::clone(&self.core);
-            aside(move || look::records(&core, from, count)).await
+            let shared = Arc::clone(&self.shared);
+            aside(move || look::records(&shared, from, count)).await
         }
         .boxed()
     }
@@ -192,7 +192,7 @@ impl Store for Embedded {
         let handed = self.hand_over(batch);
         async move {
             let gone = || StoreError::Unreachable("the store was closed".to_owned());
-            handed?.await.unwrap_or_else(|_closed| Err(self.core.fatal().unwrap_or_else(gone)))
+            handed?.await.unwrap_or_else(|_closed| Err(self.shared.fatal().unwrap_or_else(gone)))
         }
         .boxed()
     }
@@ -205,8 +205,8 @@ impl Store for Embedded {
     fn wait(&self, agent: AgentId, seen: u64) -> BoxFuture<'_, u64> {
         async move {
             // The bell is taken first, so that no change falls between the two looks.
-            let mut waiter = self.core.bells.waiter(agent.clone());
-            let changed = self.core.state.lock().queues.changed(&agent);
+            let mut waiter = self.shared.bells.waiter(agent.clone());
+            let changed = self.shared.state.lock().queues.changed(&agent);
             match changed.filter(|number| *number > seen) {
                 Some(number) => number,
                 None => waiter.rung(seen).await,
@@ -223,3 +223,6 @@ async fn aside<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(StoreError::Unreachable(error.to_string())))
 }
+
+#[cfg(test)]
+mod tests;

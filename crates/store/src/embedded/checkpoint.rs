@@ -18,10 +18,10 @@ use gate::types::MessageId;
 use super::archive::Archive;
 use super::bodies::{BodyReader, BodyWriter};
 use super::change::{Body, BodyFile};
-use super::core::Core;
 use super::disk::sync_folder;
 use super::folder::numbered;
 use super::replay::{Step, Walk, decode, entries};
+use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::{OpenError, state::State};
 
@@ -50,21 +50,21 @@ pub(super) enum CheckpointError {
 /// Makes checkpoints, one after the other.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
-    core: Arc<Core>,
+    shared: Arc<Shared>,
     archive: Option<Archive>,
 }
 
 type Move = (MessageId, Body, Body);
 
 impl Checkpointer {
-    pub(super) const fn new(core: Arc<Core>) -> Self {
-        Self { core, archive: None }
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, archive: None }
     }
 
     /// Makes a checkpoint for each wish until the other end of `wanted` is gone.
     pub(super) fn run(mut self, wanted: &Receiver<()>) -> Self {
         while wanted.recv().is_ok() {
-            let upto = *self.core.active.lock();
+            let upto = *self.shared.active.lock();
             self.checkpoint_or_warn(upto);
         }
         self
@@ -80,28 +80,28 @@ impl Checkpointer {
     }
 
     pub(super) fn checkpoint(&mut self, upto: Upto) -> Result<(), CheckpointError> {
-        let core = Arc::clone(&self.core);
-        core.sealed_bytes.store(0, Ordering::Relaxed);
-        let log = core.folder.log();
+        let shared = Arc::clone(&self.shared);
+        shared.sealed_bytes.store(0, Ordering::Relaxed);
+        let log = shared.folder.log();
         let segments = numbered(&log, "seg").map_err(OpenError::io(&log, "list"))?;
-        let mut snapshot = Snapshot::newest(&core.folder, &core.options)?;
+        let mut snapshot = Snapshot::newest(&shared.folder, &shared.options)?;
         let lowest = segments.first().copied().unwrap_or(upto.segment);
         if lowest >= upto.segment && snapshot.position >= upto.position {
             return Ok(());
         }
         self.replay(&mut snapshot, lowest, upto)?;
         let moves = self.move_bodies(&mut snapshot.state, upto.segment)?;
-        let bytes = snapshot.write(&core.folder)?;
-        core.snapshot_bytes.store(bytes, Ordering::Relaxed);
+        let bytes = snapshot.write(&shared.folder)?;
+        shared.snapshot_bytes.store(bytes, Ordering::Relaxed);
         for some in moves.chunks(MOVES_PER_LOCK) {
-            let mut state = core.state.lock();
+            let mut state = shared.state.lock();
             for (message, from, to) in some {
                 state.relocate(*message, *from, *to);
             }
         }
-        core.state.lock().purge_windows();
+        shared.state.lock().purge_windows();
         for number in segments.into_iter().filter(|number| *number < upto.segment) {
-            core.spares.recycle(&core.folder.segment(number))?;
+            shared.spares.recycle(&shared.folder.segment(number))?;
         }
         sync_folder(&log)?;
         self.remove_old(&snapshot)?;
@@ -115,10 +115,10 @@ impl Checkpointer {
         lowest: u64,
         upto: Upto,
     ) -> Result<(), CheckpointError> {
-        let folder = &self.core.folder;
+        let folder = &self.shared.folder;
         let archive = match &mut self.archive {
             Some(archive) => archive,
-            none => none.insert(Archive::open(&folder.audit(), self.core.options.archive_bytes)?),
+            none => none.insert(Archive::open(&folder.audit(), self.shared.options.archive_bytes)?),
         };
         let mut walk = Walk::begin_segment(folder, lowest)?;
         while walk.position() < upto.position {
@@ -148,7 +148,7 @@ impl Checkpointer {
     /// Copies live envelopes out of sealed segments, and out of files that are mostly dead or
     /// small: each byte is copied a bounded number of times, however many messages are kept.
     fn move_bodies(&self, state: &mut State, segment: u64) -> Result<Vec<Move>, CheckpointError> {
-        let folder = &self.core.folder;
+        let folder = &self.shared.folder;
         let worn = self.worn_files(state)?;
         let mut moving: Vec<(MessageId, Body)> = state
             .bodies()
@@ -173,7 +173,7 @@ impl Checkpointer {
 
     /// Returns the files of moved envelopes that are worth emptying.
     fn worn_files(&self, state: &State) -> Result<BTreeSet<u64>, CheckpointError> {
-        let folder = &self.core.folder;
+        let folder = &self.shared.folder;
         let live = live_bytes(state);
         let (mut worn, mut small) = (BTreeSet::new(), BTreeSet::new());
         for (number, live) in live {
@@ -193,7 +193,7 @@ impl Checkpointer {
 
     /// Removes what the new snapshot no longer needs.
     fn remove_old(&self, snapshot: &Snapshot) -> Result<(), CheckpointError> {
-        let folder = &self.core.folder;
+        let folder = &self.shared.folder;
         let live = live_bytes(&snapshot.state);
         for number in numbered(&folder.bodies(), "body")? {
             if !live.contains_key(&number) {

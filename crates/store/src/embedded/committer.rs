@@ -21,10 +21,10 @@ use tokio::sync::oneshot;
 
 use super::change::Change;
 use super::checkpoint::Upto;
-use super::core::Core;
 use super::frame::{FrameWriter, HEAD_BYTES, Place};
 use super::log::{Log, LogEnd, NoRoom};
 use super::plan::{Planned, plan};
+use super::shared::Shared;
 use super::state::Origin;
 
 /// What is asked of the committer.
@@ -47,7 +47,7 @@ pub(super) struct Waiting {
 /// The thread's own.
 #[derive(Debug)]
 pub(super) struct Committer {
-    pub(super) core: Arc<Core>,
+    pub(super) shared: Arc<Shared>,
     pub(super) log: Log,
     pub(super) chain: Chain,
     pub(super) want_checkpoint: SyncSender<()>,
@@ -75,15 +75,15 @@ impl Committer {
             let mut group = Vec::new();
             is_open = collect(requests, &mut group);
             let bytes = group.iter().map(|waiting| waiting.bytes).sum();
-            self.core.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.shared.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             if !group.is_empty() {
                 self.commit(group, bytes);
             }
         }
-        if self.core.fatal().is_none()
+        if self.shared.fatal().is_none()
             && let Err(error) = self.log.sync()
         {
-            self.core.die(format!("the log cannot be synced: {error}"));
+            self.shared.die(format!("the log cannot be synced: {error}"));
         }
         self.log.end()
     }
@@ -103,7 +103,7 @@ impl Committer {
         match done {
             Ok((applied, entries)) => self.publish(applied, entries),
             Err((answers, why)) => {
-                self.core.die(why.clone());
+                self.shared.die(why.clone());
                 for waiting in answers {
                     answer(waiting, Err(StoreError::Unreachable(why.clone())));
                 }
@@ -113,7 +113,7 @@ impl Committer {
 
     /// Makes sure that the group's frame has room.
     fn reserve(&mut self, bytes: usize) -> Result<(), StoreError> {
-        if let Some(error) = self.core.fatal() {
+        if let Some(error) = self.shared.fatal() {
             return Err(error);
         }
         let needed = (bytes as u64).saturating_add(FRAME_BYTES);
@@ -126,7 +126,7 @@ impl Committer {
             Err(NoRoom::DiskFull) => Err(StoreError::DiskFull),
             Err(NoRoom::Broken(error)) => {
                 let why = format!("the log cannot be continued: {error}");
-                self.core.die(why.clone());
+                self.shared.die(why.clone());
                 Err(StoreError::Unreachable(why))
             }
         }
@@ -135,11 +135,12 @@ impl Committer {
     /// Notes that a segment is full, and asks for a checkpoint when there is enough behind the
     /// last one: as much as the snapshot is large, so that its cost per message stays bounded.
     fn sealed(&self, bytes: u64) {
-        let core = &self.core;
+        let shared = &self.shared;
         let end = self.log.end();
-        *core.active.lock() = Upto { segment: end.number, position: end.position };
-        let sealed = core.sealed_bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        let enough = core.options.checkpoint_bytes.max(core.snapshot_bytes.load(Ordering::Relaxed));
+        *shared.active.lock() = Upto { segment: end.number, position: end.position };
+        let sealed = shared.sealed_bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let enough =
+            shared.options.checkpoint_bytes.max(shared.snapshot_bytes.load(Ordering::Relaxed));
         if sealed >= enough {
             // A full channel means that it was asked already.
             self.want_checkpoint.try_send(()).unwrap_or_default();
@@ -152,7 +153,7 @@ impl Committer {
         let body_at = end.offset.saturating_add(HEAD_BYTES as u64);
         let origin = Origin { segment: end.number, body_at };
         let mut applied = Applied::default();
-        let mut state = self.core.state.lock();
+        let mut state = self.shared.state.lock();
         for Waiting { batch, answer: waiter, .. } in group {
             let Planned { changes, records, time } = match plan(&mut state, batch) {
                 Ok(planned) => planned,
@@ -218,19 +219,19 @@ impl Committer {
 
     /// Makes the group's messages leasable and its records readable, and answers.
     fn publish(&self, applied: Applied, entries: Vec<Entry>) {
-        let core = &self.core;
-        let mut state = core.state.lock();
+        let shared = &self.shared;
+        let mut state = shared.state.lock();
         state.queues.set_durable(applied.next_place);
         let number = state.queues.touch(applied.agents.iter());
         drop(state);
         if !entries.is_empty() {
-            core.recent.lock().extend(entries);
+            shared.recent.lock().extend(entries);
         }
         for waiting in applied.answers {
             answer(waiting, Ok(()));
         }
         for agent in &applied.agents {
-            core.bells.ring(agent, number);
+            shared.bells.ring(agent, number);
         }
     }
 }

@@ -8,7 +8,7 @@ use gate::ports::{DeadLetter, Found, Read, Scan, StoreError, Versioned};
 use gate::types::MessageId;
 
 use super::bodies::BodyReader;
-use super::core::Core;
+use super::shared::Shared;
 use super::state::State;
 use super::trail::AuditTrail;
 
@@ -51,16 +51,16 @@ pub(super) fn scan(state: &State, what: &Scan, count: usize) -> Vec<Found> {
 }
 
 /// Reads the envelope of a dead letter.
-pub(super) fn letter(core: &Core, letter: DeadLetter) -> Result<Option<Found>, StoreError> {
-    let envelope = envelope(core, letter.view.message)?;
+pub(super) fn letter(shared: &Shared, letter: DeadLetter) -> Result<Option<Found>, StoreError> {
+    let envelope = envelope(shared, letter.view.message)?;
     Ok(envelope.map(|e| Found::DeadLetter(DeadLetter { envelope: Some(e), ..letter })))
 }
 
 /// Reads audit entries that are no longer in memory.
-pub(super) fn records(core: &Core, from: u64, count: usize) -> Result<Vec<Found>, StoreError> {
-    let durable = core.recent.lock().next_seq();
+pub(super) fn records(shared: &Shared, from: u64, count: usize) -> Result<Vec<Found>, StoreError> {
+    let durable = shared.recent.lock().next_seq();
     let mut found = Vec::new();
-    for entry in AuditTrail::of(core.folder.clone(), from) {
+    for entry in AuditTrail::of(shared.folder.clone(), from) {
         let entry = entry.map_err(|damage| StoreError::Corrupt(damage.to_string()))?;
         if entry.link.seq >= durable || found.len() >= count {
             break;
@@ -73,12 +73,12 @@ pub(super) fn records(core: &Core, from: u64, count: usize) -> Result<Vec<Found>
 /// Reads the envelope of a message from disk; nothing if the message has gone meanwhile.
 ///
 /// A checkpoint may move it while it is read: then it is at another place.
-pub(super) fn envelope(core: &Core, message: MessageId) -> Result<Option<Bytes>, StoreError> {
-    let mut place = core.state.lock().body(message);
+pub(super) fn envelope(shared: &Shared, message: MessageId) -> Result<Option<Bytes>, StoreError> {
+    let mut place = shared.state.lock().body(message);
     loop {
         let Some(body) = place else { return Ok(None) };
-        let read = BodyReader::new(&core.folder).read(body);
-        let now = core.state.lock().body(message);
+        let read = BodyReader::new(&shared.folder).read(body);
+        let now = shared.state.lock().body(message);
         match read {
             Ok(envelope) => return Ok(Some(envelope)),
             Err(damage) if now == place => return Err(StoreError::Corrupt(damage)),

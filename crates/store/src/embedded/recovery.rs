@@ -6,7 +6,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
 
-use super::folder::Folder;
+use super::folder::{Folder, numbered};
 use super::frame::MAGIC;
 use super::log::LogEnd;
 use super::replay::{Step, Walk, decode};
@@ -42,10 +42,16 @@ pub(super) fn recover(folder: &Folder, options: &Options) -> Result<Recovered, O
             Step::End(is_broken) => break is_broken,
         }
     };
+    let (log, number) = (folder.log(), walk.segment.head.number);
+    let last = numbered(&log, "seg").map_err(OpenError::io(&log, "list"))?.last().copied();
+    if let Some(last) = last.filter(|last| *last > number) {
+        let missing = folder.segment(number.saturating_add(1));
+        let what = format!("the file is missing, the log goes on up to segment {last}");
+        return Err(OpenError::corrupt(&missing, 0, what));
+    }
     settle_end(&walk, is_broken)?;
     let place = snapshot.state.queues.next_place();
     snapshot.state.queues.set_durable(place);
-    let number = walk.segment.head.number;
     let (len, offset, position) = (walk.segment.len, walk.offset, walk.position());
     Ok(Recovered { snapshot, end: Some(LogEnd { number, len, offset, position }) })
 }

@@ -69,6 +69,12 @@ impl Walk {
         self.segment.position(self.offset)
     }
 
+    /// Returns whether there are segments behind this one.
+    pub(super) fn is_followed(&self) -> std::io::Result<bool> {
+        let last = numbered(&self.folder.log(), "seg")?.last().copied();
+        Ok(last.is_some_and(|last| last > self.segment.head.number))
+    }
+
     /// Returns whether a whole frame is here.
     pub(super) fn is_whole(&self) -> std::io::Result<bool> {
         Ok(matches!(self.segment.frame_at(self.offset)?, At::Frame(_)))

@@ -16,11 +16,11 @@ use parking_lot::Mutex;
 use super::bells::Bells;
 use super::checkpoint::{Checkpointer, Upto};
 use super::committer::{Committer, Request};
-use super::core::{Core, Recent};
 use super::disk::Disk;
 use super::folder::Folder;
 use super::log::{Log, LogEnd, Tools};
 use super::recovery::{Recovered, recover};
+use super::shared::{Recent, Shared};
 use super::spares::Spares;
 use super::{OpenError, Options};
 
@@ -52,7 +52,7 @@ impl Threads {
     }
 
     /// Ends the threads after what waits, with a last checkpoint if that is wanted.
-    pub(super) fn stop(&self, core: &Core, is_clean: bool) {
+    pub(super) fn stop(&self, shared: &Shared, is_clean: bool) {
         let Some(running) = self.running.lock().take() else { return };
         // A committer that is gone already needs no telling.
         self.requests.send(Request::Stop).unwrap_or_default();
@@ -61,7 +61,7 @@ impl Threads {
         let checkpointer = running.checkpointer.join();
         let filler = running.filler.join();
         match (end, checkpointer) {
-            (Ok(end), Ok(mut checkpointer)) if is_clean && core.fatal().is_none() => {
+            (Ok(end), Ok(mut checkpointer)) if is_clean && shared.fatal().is_none() => {
                 let upto = Upto { segment: end.number, position: end.position };
                 checkpointer.checkpoint_or_warn(upto);
             }
@@ -71,7 +71,10 @@ impl Threads {
         if filler.is_err() {
             tracing::error!("the maker of spare segments has ended early");
         }
-        drop(running.lock);
+        // Said outright: a process that is just being started may still share the open file.
+        if let Err(error) = running.lock.unlock() {
+            tracing::warn!(%error, "the lock of the store is only left by closing its file");
+        }
     }
 }
 
@@ -80,7 +83,7 @@ pub(super) fn start(
     dir: &Path,
     options: Options,
     disk: Arc<dyn Disk>,
-) -> Result<(Arc<Core>, Threads), OpenError> {
+) -> Result<(Arc<Shared>, Threads), OpenError> {
     let folder = Folder::new(dir);
     let lock = folder.prepare()?;
     let Recovered { snapshot, end } = recover(&folder, &options)?;
@@ -98,7 +101,7 @@ pub(super) fn start(
     };
     let log = Log::open(tools, end).map_err(OpenError::io(&folder.log(), "continue"))?;
     let chain: Chain = snapshot.chain.clone();
-    let core = Arc::new(Core {
+    let shared = Arc::new(Shared {
         folder,
         options,
         spares: Arc::clone(&spares),
@@ -111,8 +114,8 @@ pub(super) fn start(
         sealed_bytes: AtomicU64::new(0),
         snapshot_bytes: AtomicU64::new(0),
     });
-    let committer = Committer { core: Arc::clone(&core), log, chain, want_checkpoint };
-    let checkpointer = Checkpointer::new(Arc::clone(&core));
+    let committer = Committer { shared: Arc::clone(&shared), log, chain, want_checkpoint };
+    let checkpointer = Checkpointer::new(Arc::clone(&shared));
     let failed =
         |source| OpenError::Io { path: dir.to_owned(), doing: "start a thread for", source };
     let running = Running {
@@ -122,7 +125,7 @@ pub(super) fn start(
         committer: thread("store-commit", move || committer.run(&requested)).map_err(failed)?,
         lock,
     };
-    Ok((core, Threads { requests, running: Mutex::new(Some(running)) }))
+    Ok((shared, Threads { requests, running: Mutex::new(Some(running)) }))
 }
 
 fn thread<T: Send + 'static>(

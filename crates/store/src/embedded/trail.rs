@@ -93,13 +93,28 @@ impl AuditTrail {
             Source::Unread | Source::Log { walk: None, .. } | Source::Done => Ok(None),
             Source::Log { walk: Some(walk), ready } => {
                 while ready.is_empty() {
-                    if !fetch(walk, ready, self.next)? {
-                        return Ok(None);
+                    match fetch(walk, ready, self.next)? {
+                        Fetched::More => {}
+                        Fetched::End => return Ok(None),
+                        Fetched::Gone(damage) => {
+                            self.start_over(damage)?;
+                            return self.pull();
+                        }
                     }
                 }
                 Ok(ready.pop_front())
             }
         }
+    }
+
+    /// Looks in the archive for what is no longer in the log; gives up after a few times.
+    fn start_over(&mut self, damage: Damage) -> Result<(), Damage> {
+        self.returns += 1;
+        if self.returns > RETURNS_MAX {
+            return Err(damage);
+        }
+        self.source = self.list_archive()?;
+        Ok(())
     }
 
     fn advance(&mut self) -> Result<Option<Entry>, Damage> {
@@ -109,11 +124,8 @@ impl AuditTrail {
                 (_, Some(entry)) if entry.link.seq < self.next => {}
                 (Source::Log { .. }, Some(entry)) if entry.link.seq > self.next => {
                     // The segment in between went to the archive since it was read.
-                    self.returns += 1;
-                    if self.returns > RETURNS_MAX {
-                        return Err(damage(&self.folder.log(), 0, Fault::Broken { bytes: 0 }));
-                    }
-                    self.source = self.list_archive()?;
+                    let missing = damage(&self.folder.log(), 0, Fault::Broken { bytes: 0 });
+                    self.start_over(missing)?;
                 }
                 (_, Some(entry)) => {
                     self.next = entry.link.seq.saturating_add(1);
@@ -148,34 +160,47 @@ impl Iterator for AuditTrail {
     }
 }
 
-/// Reads the entries of the next frame that has wanted ones; false at the end of the log.
-fn fetch(walk: &mut Walk, ready: &mut VecDeque<Entry>, next: u64) -> Result<bool, Damage> {
-    let log = walk.segment.path.clone();
+/// What a look for the next frame found.
+enum Fetched {
+    More,
+    End,
+    /// The segment was taken away while it was read.
+    Gone(Damage),
+}
+
+/// Reads the wanted entries of the next frame.
+fn fetch(walk: &mut Walk, ready: &mut VecDeque<Entry>, next: u64) -> Result<Fetched, Damage> {
     match walk.step() {
         Ok(Step::Frame(frame)) => {
             let changes = decode(&walk.segment, &frame).map_err(|error| placed(&error))?;
             ready.extend(entries(changes).filter(|entry| entry.link.seq >= next));
-            Ok(true)
+            Ok(Fetched::More)
         }
-        Ok(Step::Next) => Ok(true),
+        Ok(Step::Next) => Ok(Fetched::More),
         Ok(Step::End(_)) => {
-            let unreadable =
-                |error: io::Error| damage(&log, walk.offset, Fault::Unreadable(error.kind()));
-            let position = walk.position();
-            let behind = walk.segment.frames_behind(walk.offset).map_err(unreadable)?;
-            let proof = behind.iter().find(|frame| frame.head.synced > position);
-            // A running server may have written both since: then the frame is whole now.
-            match (proof, walk.segment.head_at(walk.offset).map_err(unreadable)?) {
-                (None, _) => Ok(false),
-                (Some(_), Some(_)) if walk.is_whole().map_err(unreadable)? => Ok(true),
-                (Some(proof), _) => {
-                    let bytes = proof.offset.saturating_sub(walk.offset);
-                    Err(damage(&log, walk.offset, Fault::Broken { bytes }))
-                }
-            }
+            let path = walk.segment.path.clone();
+            at_end(walk).map_err(|e| damage(&path, walk.offset, Fault::Unreadable(e.kind())))
         }
-        Err(error) => Err(placed(&error)),
+        Err(error) => Ok(Fetched::Gone(placed(&error))),
     }
+}
+
+/// Tells the end of the log from damage in it and from a segment that has gone.
+fn at_end(walk: &Walk) -> io::Result<Fetched> {
+    let broken =
+        |bytes| Fetched::Gone(damage(&walk.segment.path, walk.offset, Fault::Broken { bytes }));
+    if walk.is_followed()? {
+        return Ok(broken(0));
+    }
+    let behind = walk.segment.frames_behind(walk.offset)?;
+    let Some(proof) = behind.iter().find(|frame| frame.head.synced > walk.position()) else {
+        return Ok(Fetched::End);
+    };
+    // A running server may have written both frames since: then this one is whole now.
+    if walk.is_whole()? {
+        return Ok(Fetched::More);
+    }
+    Ok(broken(proof.offset.saturating_sub(walk.offset)))
 }
 
 fn damage(path: &Path, offset: u64, what: Fault) -> Damage {
@@ -206,4 +231,4 @@ fn placed(error: &OpenError) -> Damage {
 }
 
 /// LIMIT: how often a reading starts over because the log moved on beneath it.
-const RETURNS_MAX: u32 = 16;
+const RETURNS_MAX: u32 = 8;

@@ -19,7 +19,7 @@ use super::state::State;
 
 /// What the engine's threads share.
 #[derive(Debug)]
-pub(super) struct Core {
+pub(super) struct Shared {
     pub(super) folder: Folder,
     pub(super) options: Options,
     pub(super) spares: Arc<Spares>,
@@ -38,7 +38,7 @@ pub(super) struct Core {
     pub(super) snapshot_bytes: AtomicU64,
 }
 
-impl Core {
+impl Shared {
     /// Returns why no batch is taken any more, if so.
     pub(super) fn fatal(&self) -> Option<StoreError> {
         self.fatal.get().map(|why| StoreError::Unreachable(why.clone()))

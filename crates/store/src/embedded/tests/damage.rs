@@ -1,0 +1,202 @@
+//! Damaged files: a torn end is cut, everything else is refused with its place.
+
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::embedded::OpenError;
+use crate::embedded::folder::Folder;
+use crate::embedded::frame::HEAD_BYTES;
+use crate::embedded::segment::{At, FRAMES_FROM, Frame, Segment};
+
+/// Three messages in the first segment, the store ended without a checkpoint.
+async fn three() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    commit(&open(folder.path()), 1..4).await;
+    folder
+}
+
+fn first_segment(folder: &TempDir) -> PathBuf {
+    Folder::new(folder.path()).segment(1)
+}
+
+fn frames(path: &Path) -> Vec<Frame> {
+    let segment = Segment::open(path, 1).unwrap();
+    let (mut frames, mut offset) = (Vec::new(), FRAMES_FROM);
+    while let At::Frame(frame) = segment.frame_at(offset).unwrap() {
+        offset = frame.next();
+        frames.push(frame);
+    }
+    frames
+}
+
+fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
+    fs::OpenOptions::new().write(true).open(path).unwrap().write_all_at(bytes, offset).unwrap();
+}
+
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for found in fs::read_dir(folder).unwrap() {
+        let path = found.unwrap().path();
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else if !path.ends_with("lock") {
+            let bytes = fs::read(&path).unwrap();
+            all.push((path, bytes));
+        }
+    }
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn a_last_frame_torn_at_any_byte_is_cut_and_the_log_goes_on() {
+    let folder = three().await;
+    let path = first_segment(&folder);
+    let whole = fs::read(&path).unwrap();
+    let last = frames(&path).pop().unwrap();
+    // The padding is zeros anyway.
+    let end = last.body_at() + u64::from(last.head.len);
+    for cut in last.offset..end {
+        let mut torn = whole.clone();
+        torn[usize::try_from(cut).unwrap()..].fill(0);
+        fs::write(&path, torn).unwrap();
+        let store = open(folder.path());
+        assert_eq!(depth(&store).await, 2, "torn at {cut}");
+        commit(&store, 9..10).await;
+        drop(store);
+        let store = open(folder.path());
+        holds(&store, folder.path(), [1, 2, 9].into_iter()).await;
+        assert_eq!(verified(folder.path()), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_byte_before_the_last_frame_is_refused_with_its_place() {
+    let folder = three().await;
+    let path = first_segment(&folder);
+    let second = frames(&path).swap_remove(1);
+    let len = HEAD_BYTES as u64 + u64::from(second.head.len);
+    for at in (second.offset..second.offset + len).step_by(11) {
+        let whole = fs::read(&path).unwrap();
+        overwrite(&path, at, &[whole[usize::try_from(at).unwrap()] ^ 0x10]);
+        let before = files(folder.path());
+        match Embedded::open(folder.path(), options()) {
+            Err(OpenError::Corrupt { file, offset, .. }) => {
+                assert_eq!((file, offset), (path.clone(), second.offset), "flipped at {at}");
+            }
+            other => panic!("flipped at {at}: {other:?}"),
+        }
+        assert_eq!(files(folder.path()), before, "the refused start changed something");
+        let report = audit::verify(crate::read_audit(folder.path(), 1), None);
+        assert!(!report.ok, "the audit log hides the damage at {at}");
+        fs::write(&path, whole).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lost_frame_that_was_never_synced_is_cut_with_what_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let relaxed = Options { durability: crate::Durability::Relaxed, ..options() };
+    commit(&Embedded::open(folder.path(), relaxed).unwrap(), 1..4).await;
+    let path = first_segment(&folder);
+    let second = frames(&path).swap_remove(1);
+    overwrite(&path, second.body_at(), &[0; 64]);
+    let store = open(folder.path());
+    commit(&store, 9..10).await;
+    drop(store);
+    let store = open(folder.path());
+    holds(&store, folder.path(), [1, 9].into_iter()).await;
+}
+
+#[tokio::test]
+async fn a_missing_segment_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    commit(&open(folder.path()), 1..60).await;
+    let names = Folder::new(folder.path());
+    assert!(names.segment(3).exists(), "the test needs three segments");
+    fs::remove_file(names.segment(2)).unwrap();
+    let refused = Embedded::open(folder.path(), options());
+    assert!(matches!(refused, Err(OpenError::Corrupt { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_refused() {
+    let folder = three().await;
+    open(folder.path()).close().unwrap();
+    let snapshots: Vec<_> = files(&Folder::new(folder.path()).snapshots());
+    let [(path, bytes)] = snapshots.as_slice() else { panic!("{snapshots:?}") };
+    for at in (0..bytes.len()).step_by(13) {
+        overwrite(path, at as u64, &[bytes[at] ^ 1]);
+        let refused = Embedded::open(folder.path(), options());
+        match refused {
+            Err(OpenError::Corrupt { file, .. } | OpenError::Newer { file, .. }) => {
+                assert_eq!(&file, path);
+            }
+            other => panic!("flipped at {at}: {other:?}"),
+        }
+        fs::write(path, bytes).unwrap();
+    }
+    holds(&open(folder.path()), folder.path(), 1..4).await;
+}
+
+#[tokio::test]
+async fn a_later_format_is_refused_as_such() {
+    let folder = three().await;
+    let path = first_segment(&folder);
+    overwrite(&path, 8, &[9]);
+    match Embedded::open(folder.path(), options()) {
+        Err(OpenError::Newer { file, version: 9, .. }) => assert_eq!(file, path),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_envelope_is_reported_with_its_place_and_the_lease_is_given_back() {
+    let folder = three().await;
+    let store = open(folder.path());
+    let path = first_segment(&folder);
+    let first = frames(&path).swap_remove(0);
+    overwrite(&path, first.body_at() + 20, b"?");
+    let queue = QueueKey { agent: agent("b"), instance: None };
+    let claim = Claim {
+        queues: [queue.clone(), queue],
+        holder: SessionId::from_random(1),
+        count: 9,
+        bytes: 10_000,
+        now: moment(1),
+        reclaim_after: Duration::from_secs(30),
+        release: Vec::new(),
+    };
+    match store.lease(claim).await {
+        Err(StoreError::Corrupt(place)) => {
+            assert!(place.contains(path.to_str().unwrap()), "{place}");
+        }
+        other => panic!("{other:?}"),
+    }
+    match store.read(Read::Message(MessageId::from_random(2))).await.unwrap() {
+        Some(Found::Message(view)) => assert_eq!(view.attempts, 0),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let refused = Embedded::open(&file, options());
+    assert!(matches!(refused, Err(OpenError::NotAFolder { .. })), "{refused:?}");
+    let refused = Embedded::open(&file.join("below"), options());
+    assert!(matches!(refused, Err(OpenError::Io { .. })), "{refused:?}");
+    let store = open(folder.path());
+    match Embedded::open(folder.path(), options()) {
+        Err(OpenError::Locked { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
+        other => panic!("{other:?}"),
+    }
+    drop(store);
+    drop(open(folder.path()));
+}

@@ -1,0 +1,134 @@
+//! A disk that is full or fails: refused before anything has changed, or stopped for good.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::embedded::FatalHook;
+use crate::embedded::disk::{Disk, RealDisk};
+
+/// A disk whose faults can be switched on.
+#[derive(Debug, Default)]
+struct Faulty {
+    is_full: AtomicBool,
+    fails_to_write: AtomicBool,
+    fails_to_sync: AtomicBool,
+}
+
+impl Disk for Faulty {
+    fn fill(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        RealDisk.fill(path, bytes)
+    }
+
+    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if self.fails_to_write.load(Ordering::SeqCst) {
+            return Err(io::Error::other("broken"));
+        }
+        RealDisk.write(file, bytes, offset)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        if self.fails_to_sync.load(Ordering::SeqCst) {
+            return Err(io::Error::other("broken"));
+        }
+        RealDisk.sync(file)
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_the_store_goes_on_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Faulty::default());
+    let store = Embedded::open_on(folder.path(), options(), Arc::<Faulty>::clone(&disk)).unwrap();
+    disk.is_full.store(true, Ordering::SeqCst);
+    let mut accepted = 0;
+    let refused = loop {
+        assert!(accepted < 1_000, "the disk never got full");
+        match store.commit(batch(accepted + 1)).await {
+            Ok(()) => accepted += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, StoreError::DiskFull);
+    assert_eq!(depth(&store).await, u64::try_from(accepted).unwrap());
+    assert_eq!(store.commit(batch(accepted + 1)).await, Err(StoreError::DiskFull));
+    disk.is_full.store(false, Ordering::SeqCst);
+    commit(&store, accepted + 1..accepted + 30).await;
+    drop(store);
+    holds(&open(folder.path()), folder.path(), 1..accepted + 30).await;
+}
+
+async fn dies_with(fault: impl Fn(&Faulty) -> &AtomicBool) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Faulty::default());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hook = Arc::clone(&told);
+    let on_fatal = FatalHook::new(move |why| hook.lock().push(why.to_owned()));
+    let with_hook = Options { on_fatal, ..options() };
+    let store = Embedded::open_on(folder.path(), with_hook, Arc::<Faulty>::clone(&disk)).unwrap();
+    commit(&store, 1..3).await;
+    fault(&disk).store(true, Ordering::SeqCst);
+    let refused = store.commit(batch(3)).await;
+    assert!(matches!(refused, Err(StoreError::Unreachable(_))), "{refused:?}");
+    fault(&disk).store(false, Ordering::SeqCst);
+    let refused = store.commit(batch(4)).await;
+    assert!(matches!(refused, Err(StoreError::Unreachable(_))), "{refused:?}");
+    assert_eq!(told.lock().len(), 1, "the hook is called once");
+    let leased: Vec<_> = lease(&store, 9).await.iter().map(|l| l.message.number()).collect();
+    assert_eq!(leased, [1, 2], "a message that may not be durable was handed out");
+    assert!(store.close().is_err());
+    drop(store);
+    let store = open(folder.path());
+    assert!(depth(&store).await >= 2);
+    verified(folder.path());
+}
+
+#[tokio::test]
+async fn a_failed_sync_is_not_repeated_and_ends_the_store() {
+    dies_with(|disk| &disk.fails_to_sync).await;
+}
+
+#[tokio::test]
+async fn a_failed_write_ends_the_store() {
+    dies_with(|disk| &disk.fails_to_write).await;
+}
+
+#[tokio::test]
+async fn too_many_waiting_writers_are_told_to_try_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let few = Options { waiting_bytes_max: 0, ..options() };
+    let store = Embedded::open(folder.path(), few).unwrap();
+    // Nothing waits when the first comes; the second may come while the first waits.
+    let all = futures::future::join_all((1..200).map(|number| store.commit(batch(number)))).await;
+    assert!(all.contains(&Ok(())));
+    assert!(all.contains(&Err(StoreError::Busy)));
+    let accepted = all.iter().filter(|done| done.is_ok()).count();
+    assert_eq!(depth(&store).await, accepted as u64);
+}
+
+#[tokio::test]
+async fn a_closed_store_refuses_and_a_batch_too_large_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let huge = Bytes::from(vec![b'x'; audit::BODY_BYTES_MAX + 1]);
+    let refused = store.commit(Batch { ops: vec![Op::Record(huge)] }).await;
+    assert_eq!(refused, Err(StoreError::Full { what: "audit record" }));
+    store.close().unwrap();
+    let refused = store.commit(batch(1)).await;
+    assert!(matches!(refused, Err(StoreError::Unreachable(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_dropped_commit_still_takes_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    drop(store.commit(batch(1)));
+    commit(&store, 2..3).await;
+    holds(&store, folder.path(), 1..3).await;
+}

@@ -1,0 +1,241 @@
+//! Random operations on the model and on the embedded engine: both must answer alike.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gate::limits::RateLimits;
+use gate::ports::{
+    Batch, Claim, CounterClass, DeadLetterScan, Entry, Expect, Key, Op, QueueKey, Read, Retry,
+    Scan, Settlement, Space, Store,
+};
+use gate::types::{AgentId, CorrelationId, InstanceId, MessageId, SessionId, Timestamp};
+use proptest::prelude::*;
+use store::{Bounds, Embedded, Memory, Options};
+
+const BOUNDS: Bounds = Bounds {
+    queue_bytes_max: 500,
+    queue_len_max: 5,
+    total_bytes_max: 700,
+    dead_letters_max: 3,
+    dead_letter_bytes_max: 300,
+    statuses_max: 2,
+};
+const LIMITS: RateLimits = RateLimits { per_minute: 3, per_hour: 6 };
+const MESSAGES: u128 = 7;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Commit(Vec<Draft>),
+    Lease { holder: u128, instance: bool, count: usize, release: Option<u128> },
+    Pass(u64),
+    Restart,
+    Reopen,
+}
+
+/// An operation without its time, which depends on when it is done.
+#[derive(Debug, Clone)]
+enum Draft {
+    Put { key: u8, expect: u8, lasts: Option<u64> },
+    Delete { key: u8, expect: u8 },
+    Count { agent: bool },
+    Enqueue { message: u128, agent: bool, instance: bool, bytes: usize, lasts: u64 },
+    Settle { message: u128, holder: u128, how: u8 },
+    Expire(u128),
+    Revive(u128),
+    Drop(u128),
+    Record(u8),
+}
+
+fn draft() -> impl Strategy<Value = Draft> {
+    let message = 0..MESSAGES;
+    prop_oneof![
+        2 => (0..4_u8, 0..5_u8, proptest::option::of(0..40_u64))
+            .prop_map(|(key, expect, lasts)| Draft::Put { key, expect, lasts }),
+        1 => (0..4_u8, 0..5_u8).prop_map(|(key, expect)| Draft::Delete { key, expect }),
+        1 => any::<bool>().prop_map(|agent| Draft::Count { agent }),
+        4 => (message.clone(), any::<bool>(), any::<bool>(), 0..200_usize, 5..200_u64).prop_map(
+            |(message, agent, instance, bytes, lasts)| {
+                Draft::Enqueue { message, agent, instance, bytes, lasts }
+            }
+        ),
+        5 => (message.clone(), 0..3_u128, 0..5_u8)
+            .prop_map(|(message, holder, how)| Draft::Settle { message, holder, how }),
+        1 => message.clone().prop_map(Draft::Expire),
+        1 => message.clone().prop_map(Draft::Revive),
+        1 => message.prop_map(Draft::Drop),
+        1 => any::<u8>().prop_map(Draft::Record),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => proptest::collection::vec(draft(), 1..5).prop_map(Step::Commit),
+        5 => (0..3_u128, any::<bool>(), 0..4_usize, proptest::option::of(0..3_u128)).prop_map(
+            |(holder, instance, count, release)| Step::Lease { holder, instance, count, release }
+        ),
+        2 => (1..40_u64).prop_map(Step::Pass),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+fn name(second: bool) -> AgentId {
+    AgentId::parse(if second { "b" } else { "a" }).unwrap()
+}
+
+fn queue(agent: AgentId, instance: bool) -> QueueKey {
+    let instance = instance.then(|| InstanceId::parse("i").unwrap());
+    QueueKey { agent, instance }
+}
+
+fn key(number: u8) -> Key {
+    match number {
+        0 => Key::Pending(CorrelationId::from_random(0)),
+        1 => Key::Pending(CorrelationId::from_random(1)),
+        2 => Key::Role("r".to_owned()),
+        _ => Key::Circuit { target: name(false), sender: None },
+    }
+}
+
+fn expect(number: u8) -> Expect {
+    match number {
+        0 | 1 => Expect::Anything,
+        2 => Expect::Absent,
+        other => Expect::Version(u64::from(other)),
+    }
+}
+
+fn op(draft: &Draft, now: Timestamp) -> Op {
+    let later = |seconds| now.after(Duration::from_secs(seconds));
+    let id = MessageId::from_random;
+    match *draft {
+        Draft::Put { key: number, expect: wanted, lasts } => Op::Put {
+            key: key(number),
+            value: Bytes::from(vec![number, wanted]),
+            expect: expect(wanted),
+            expires_at: lasts.map(later),
+        },
+        Draft::Delete { key: number, expect: wanted } => {
+            Op::Delete { key: key(number), expect: expect(wanted) }
+        }
+        Draft::Count { agent } => {
+            Op::Count { agent: name(agent), class: CounterClass::Message, at: now, limits: LIMITS }
+        }
+        Draft::Enqueue { message, agent, instance, bytes, lasts } => Op::Enqueue(Entry {
+            message: id(message),
+            sender: name(!agent),
+            queue: queue(name(agent), instance),
+            envelope: Bytes::from(vec![b'e'; bytes]),
+            message_type: format!("t{bytes}"),
+            accepted_at: now,
+            expires_at: later(lasts),
+        }),
+        Draft::Settle { message, holder, how } => Op::Settle {
+            message: id(message),
+            holder: SessionId::from_random(holder),
+            how: match how {
+                0 | 1 => Settlement::Acknowledged,
+                2 => Settlement::Dead { reason: format!("r{holder}") },
+                other => Settlement::Retry(Retry { not_before: later(9), counts: other == 3 }),
+            },
+            at: now,
+        },
+        Draft::Expire(message) => Op::Expire { message: id(message), at: now },
+        Draft::Revive(message) => Op::Revive { message: id(message), expires_at: later(50) },
+        Draft::Drop(message) => Op::Drop { message: id(message) },
+        Draft::Record(byte) => Op::Record(Bytes::from(format!("{{\"n\":{byte}}}"))),
+    }
+}
+
+fn options() -> Options {
+    Options {
+        bounds: BOUNDS,
+        cache_bytes: 150,
+        segment_bytes: 8 << 10,
+        checkpoint_bytes: 8 << 10,
+        archive_bytes: 2 << 10,
+        ..Options::default()
+    }
+}
+
+/// Everything that both engines can be asked.
+async fn ask(store: &dyn Store, now: Timestamp) -> Vec<String> {
+    let mut answers = Vec::new();
+    for message in (0..MESSAGES).map(MessageId::from_random) {
+        answers.push(format!("{:?}", store.read(Read::Message(message)).await));
+        answers.push(format!("{:?}", store.read(Read::DeadLetter(message)).await));
+    }
+    for agent in [name(false), name(true)] {
+        let class = CounterClass::Message;
+        let window = Read::Window { agent: agent.clone(), class, limits: LIMITS, now };
+        answers.push(format!("{:?}", store.read(window).await));
+        answers.push(format!("{:?}", store.read(Read::Depth(agent)).await));
+    }
+    for space in [Space::Pending, Space::Role, Space::Circuit] {
+        let scan = Scan::Values { space, after: None, now };
+        answers.push(format!("{:?}", store.scan(scan, 9).await));
+    }
+    let letters = Scan::DeadLetters(DeadLetterScan::default());
+    for scan in [letters, Scan::Expired { now }, Scan::Records { from: 1 }] {
+        answers.push(format!("{:?}", store.scan(scan, 1_000).await));
+    }
+    answers
+}
+
+async fn run(steps: Vec<Step>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = Memory::new(BOUNDS);
+    let mut engine = Embedded::open(folder.path(), options()).unwrap();
+    let mut now = Timestamp::from_micros(1_700_000_000_000_000);
+    for step in steps {
+        match step {
+            Step::Commit(drafts) => {
+                let ops = drafts.iter().map(|draft| op(draft, now)).collect();
+                let batch = Batch { ops };
+                let wanted = model.commit(batch.clone()).await;
+                assert_eq!(engine.commit(batch.clone()).await, wanted, "{batch:?}");
+            }
+            Step::Lease { holder, instance, count, release } => {
+                let claim = Claim {
+                    queues: [queue(name(true), false), queue(name(instance), true)],
+                    holder: SessionId::from_random(holder),
+                    count,
+                    bytes: 250,
+                    now,
+                    reclaim_after: Duration::from_secs(20),
+                    release: release.into_iter().map(SessionId::from_random).collect(),
+                };
+                let wanted = model.lease(claim.clone()).await.unwrap();
+                let leases = engine.lease(claim).await.unwrap();
+                assert_eq!(leases.messages, wanted.messages);
+                assert_eq!(leases.wake_at, wanted.wake_at);
+            }
+            Step::Pass(seconds) => now = now.after(Duration::from_secs(seconds)),
+            Step::Restart | Step::Reopen => {
+                if matches!(step, Step::Reopen) {
+                    engine.close().unwrap();
+                }
+                drop(engine);
+                engine = Embedded::open(folder.path(), options()).unwrap();
+                model = model.restarted();
+            }
+        }
+        assert_eq!(ask(&*engine, now).await, ask(&model, now).await);
+    }
+    let entries = store::read_audit(folder.path(), 1);
+    assert!(audit::verify(entries, None).ok);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_embedded_engine_answers_as_the_model_does(
+        steps in proptest::collection::vec(step(), 1..80)
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let runtime = Arc::new(runtime);
+        runtime.block_on(run(steps));
+    }
+}
