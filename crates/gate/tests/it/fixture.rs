@@ -14,7 +14,7 @@ use audit::Record;
 use futures::FutureExt as _;
 use gate::Gate;
 use gate::delivery::{Outcome, Session, Settled};
-use gate::ports::{Clock as _, Found, MessageView, Op, Read, Scan, Store as _};
+use gate::ports::{Clock as _, Found, MessageView, Op, Read, Scan, Store as _, StoreError};
 use gate::types::{
     Action, AdminAnswer, AdminCommand, Answer, Call, Caller, CorrelationId, DeliveryId, MessageId,
     Refusal, Timestamp, TraceContext,
@@ -66,6 +66,12 @@ impl World {
         Self { gate, store, outside }
     }
 
+    /// Returns why no gate starts over what this one's store keeps.
+    pub(crate) async fn fails_to_restart(&self, plan: Plan) -> StoreError {
+        let store = Arc::new(Watched::new(self.store.memory.restarted()));
+        Gate::open(plan.parts(store, &self.outside)).await.unwrap_err()
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.outside.clock.now()
     }
@@ -83,10 +89,9 @@ impl World {
 
     pub(crate) async fn open(&self, agent: &str, instance: &str) -> Session {
         let hello = hello(instance);
-        match self.accept(agent, hello).await {
-            Answer::Opened(session) => session,
-            other => panic!("no session but {other:?}"),
-        }
+        let answer = self.accept(agent, hello).await;
+        let Answer::Opened(session) = answer else { panic!("no session but {answer:?}") };
+        session
     }
 
     pub(crate) async fn send(&self, sender: &str, target: &str, payload: &str) -> MessageId {
@@ -98,10 +103,11 @@ impl World {
         sender: &str,
         action: Action,
     ) -> (MessageId, Option<CorrelationId>) {
-        match self.accept(sender, action).await {
-            Answer::Accepted { message, correlation } => (message, correlation),
-            other => panic!("no message but {other:?}"),
-        }
+        let answer = self.accept(sender, action).await;
+        let Answer::Accepted { message, correlation } = answer else {
+            panic!("no message but {answer:?}")
+        };
+        (message, correlation)
     }
 
     /// Asks with a timeout of 10 s and returns the correlation.
@@ -111,17 +117,17 @@ impl World {
     }
 
     pub(crate) async fn status(&self, sender: &str, message: MessageId) -> Option<MessageView> {
-        match self.accept(sender, status_of(message)).await {
-            Answer::Status(view) => view,
-            other => panic!("no status but {other:?}"),
-        }
+        let answer = self.accept(sender, status_of(message)).await;
+        let Answer::Status(view) = answer else { panic!("no status but {answer:?}") };
+        view
     }
 
     pub(crate) async fn admin(&self, command: AdminCommand) -> AdminAnswer {
-        match self.run(operator("root"), Action::Administer(command)).await.unwrap() {
-            Answer::Admin(answer) => answer,
-            other => panic!("no answer to an operator but {other:?}"),
-        }
+        let answer = self.run(operator("root"), Action::Administer(command)).await.unwrap();
+        let Answer::Admin(answer) = answer else {
+            panic!("no answer to an operator but {answer:?}")
+        };
+        answer
     }
 
     /// Runs a call of an agent that must be refused so.
@@ -166,9 +172,9 @@ impl World {
 
     pub(crate) async fn records(&self) -> Vec<Record<'static>> {
         let found = self.store.memory.scan(Scan::Records { from: 0 }, usize::MAX).await.unwrap();
-        let record = |found| match found {
-            Found::Record(entry) => Record::decode(&entry.body).unwrap().into_owned(),
-            other => panic!("no record but {other:?}"),
+        let record = |found| {
+            let Found::Record(entry) = found else { panic!("no record but {found:?}") };
+            Record::decode(&entry.body).unwrap().into_owned()
         };
         found.into_iter().map(record).collect()
     }
@@ -181,10 +187,9 @@ impl World {
     }
 
     pub(crate) async fn queued(&self, target: &str) -> u64 {
-        match self.store.memory.read(Read::Depth(agent(target))).await.unwrap() {
-            Some(Found::Depth(depth)) => depth,
-            other => panic!("no depth but {other:?}"),
-        }
+        let answer = self.store.memory.read(Read::Depth(agent(target))).await.unwrap();
+        let Some(Found::Depth(depth)) = answer else { panic!("no depth but {answer:?}") };
+        depth
     }
 }
 
@@ -203,6 +208,11 @@ pub(crate) async fn settle_down() {
 pub(crate) async fn pass(span: Duration) {
     tokio::time::advance(span).await;
     settle_down().await;
+}
+
+/// Waits for what must come within a minute.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(seconds(60), what).await.expect("it took more than a minute")
 }
 
 pub(crate) const fn seconds(seconds: u64) -> Duration {

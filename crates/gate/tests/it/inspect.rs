@@ -165,9 +165,10 @@ async fn requests_and_replies_are_searched_too() {
 #[tokio::test(start_paused = true)]
 async fn the_values_of_a_state_update_are_searched() {
     let world = World::new(Plan::new()).await;
-    let read = async || match world.accept("a", Action::ReadState).await {
-        Answer::State(state) => state,
-        other => panic!("no state but {other:?}"),
+    let read = async || {
+        let answer = world.accept("a", Action::ReadState).await;
+        let Answer::State(state) = answer else { panic!("no state but {answer:?}") };
+        state
     };
     world.accept("a", state(&[("plain", "\"x\""), ("ssn", "\"536-22-1234\"")])).await;
     let record = world.record("state.update").await;

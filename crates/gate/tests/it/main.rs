@@ -1,6 +1,8 @@
 //! Every stage of the gate at its borders, over the model store and a clock that tests own.
 
 #[cfg(test)]
+mod administer;
+#[cfg(test)]
 mod authenticate;
 #[cfg(test)]
 mod authorize;
@@ -9,11 +11,15 @@ mod circuit;
 #[cfg(test)]
 mod commit;
 #[cfg(test)]
+mod delivery;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod inspect;
 #[cfg(test)]
 mod rate_limit;
+#[cfg(test)]
+mod registry;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
