@@ -55,8 +55,9 @@ async fn accept(gate: &Gate, case: &mut Case, cleared: Cleared) -> Result<Answer
         }
         (Request::ResetState, Some(agent)) => state::reset(gate, case, &agent).await,
         (Request::MessageStatus(message), Some(agent)) => {
+            let view = status(gate, &agent, message).await?;
             case.commit(gate, Vec::new()).await.map_err(|cause| refuse(case, &cause))?;
-            Ok(Answer::Status(status(gate, &agent, message).await?))
+            Ok(Answer::Status(view))
         }
         (Request::RegisterKey(key), Some(agent)) => register_key(gate, case, &agent, &key).await,
         (_, None) => Err(Refusal::Unavailable(Unavailable::Internal("no agent asks"))),

@@ -2,7 +2,7 @@
 
 use futures::FutureExt as _;
 use futures::future::{join, join_all};
-use gate::ports::{Op, StoreError};
+use gate::ports::{Op, Read, StoreError};
 use gate::types::{Action, AdminCommand, Answer, MessageId, Refusal, Unavailable};
 use policy::Change;
 use store::Bounds;
@@ -119,10 +119,27 @@ async fn a_store_that_cannot_be_read_refuses() {
         ("a", Action::ReadState),
         ("a", state(&[("k", "v")])),
     ] {
-        world.store.fail_read(broken());
+        world.store.fail_read(broken(), |_| true);
         let refusal = world.refuse(agent, action, "BACKPRESSURE", "store_unavailable").await;
         assert!(matches!(refusal, Refusal::Unavailable(Unavailable::Store(_))));
     }
+    // Behind the rate limit, what is asked for itself; a call has one record then too.
+    let status = Action::MessageStatus { message: format!("{:032x}", 1) };
+    for (agent, action, hits) in [
+        (
+            "b",
+            answer(&request, "{}"),
+            (|what| matches!(what, Read::Value(..))) as fn(&Read) -> bool,
+        ),
+        ("a", Action::ReadState, |what| matches!(what, Read::Value(..))),
+        ("a", status, |what| matches!(what, Read::Message(_))),
+    ] {
+        world.store.fail_read(broken(), hits);
+        world.refuse(agent, action, "BACKPRESSURE", "store_unavailable").await;
+    }
+    world.store.fail_read(broken(), |what| matches!(what, Read::Depth(_)));
+    let list = Action::Administer(AdminCommand::ListAgents);
+    world.refuse_caller(operator("root"), list, "BACKPRESSURE", "store_unavailable").await;
     // The request is still open.
     world.accept("b", answer(&request, "{}")).await;
 }

@@ -20,15 +20,17 @@ pub(super) async fn run(
 ) -> Result<Answer, Refusal> {
     let answer = match command {
         AdminCommand::ListAgents => {
+            let agents = agents(gate, case).await?;
             record(gate, case, Vec::new()).await?;
-            AdminAnswer::Agents(agents(gate, case).await?)
+            AdminAnswer::Agents(agents)
         }
         AdminCommand::ChangePolicy(changes) => change_policy(gate, case, &changes).await?,
         AdminCommand::SetLimits { agent, limits } => set_limits(gate, case, &agent, limits).await?,
         AdminCommand::ListDeadLetters { after, count, target } => {
             let scan = letters_wanted(&after, &target)?;
+            let letters = dead_letters(gate, scan, count).await?;
             record(gate, case, Vec::new()).await?;
-            AdminAnswer::DeadLetters(dead_letters(gate, scan, count).await?)
+            AdminAnswer::DeadLetters(letters)
         }
         AdminCommand::ShowDeadLetter(message) => {
             let letter = find(gate, case, &message).await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gate::ports::MessageState;
+use gate::types::{AdminAnswer, AdminCommand};
 
 use crate::fixture::{
     Plan, World, ack, id, nack, one, pass, poll, seconds, settle_down, soon, text_of,
@@ -57,6 +58,10 @@ async fn attempts_end_as_a_dead_letter_with_the_payload() {
     let view = world.status("a", message).await.unwrap();
     assert_eq!((view.state, view.attempts), (MessageState::DeadLettered, 3));
     assert_eq!(view.reason, "will not");
+    let show = AdminCommand::ShowDeadLetter(message.to_string());
+    let answer = world.admin(show).await;
+    let AdminAnswer::DeadLetter(_, text) = answer else { panic!("no letter but {answer:?}") };
+    assert!(text.contains("\"data\":{\"n\":7}"), "{text}");
     let record = world.record("dead_letter").await;
     assert_eq!(
         (record.decision.as_ref(), record.reason.as_deref()),
