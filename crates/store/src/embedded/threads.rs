@@ -134,3 +134,21 @@ fn thread<T: Send + 'static>(
 ) -> std::io::Result<JoinHandle<T>> {
     Builder::new().name(name.to_owned()).spawn(work)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::disk::RealDisk;
+
+    #[test]
+    fn the_lock_is_left_even_if_a_process_that_is_being_started_shares_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let again = || start(folder.path(), Options::default(), Arc::new(RealDisk));
+        let (shared, threads) = again().unwrap();
+        let copy = threads.running.lock().as_ref().unwrap().lock.try_clone().unwrap();
+        threads.stop(&shared, false);
+        let (shared, threads) = again().unwrap();
+        threads.stop(&shared, true);
+        drop(copy);
+    }
+}
