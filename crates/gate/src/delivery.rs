@@ -108,6 +108,14 @@ impl Hub {
         self.live.lock().get(agent).is_some_and(|of| of.values().any(|live| live.is_open()))
     }
 
+    /// Returns whether any open session of the agent takes messages, not only replies.
+    #[must_use]
+    pub fn takes_messages(&self, agent: &AgentId) -> bool {
+        let live = self.live.lock();
+        let takes = |of: &Live| of.is_open() && of.intake() == Intake::Everything;
+        live.get(agent).is_some_and(|of| of.values().any(|live| takes(live)))
+    }
+
     /// Returns the instances of an agent that have open sessions.
     #[must_use]
     pub fn instances(&self, agent: &AgentId) -> Vec<String> {

@@ -67,6 +67,10 @@ impl Live {
         self.opened.load(Ordering::Acquire)
     }
 
+    pub(super) const fn intake(&self) -> Intake {
+        self.intake
+    }
+
     pub(super) fn take(&self, delivery: DeliveryId) -> Option<Held> {
         let mut held = self.held.lock();
         let one = held.0.remove(&delivery)?;

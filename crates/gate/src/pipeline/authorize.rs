@@ -69,8 +69,11 @@ fn check_message(gate: &Gate, case: &mut Case, message: &Message) -> Result<(), 
         let by = "the rules allow it, but no such agent is registered".to_owned();
         return Err(Refusal::NotAuthorized { code: "target_unknown", by });
     }
-    let refuses_offline = gate.settings.delivery.offline == Offline::Refuse;
-    if refuses_offline && !gate.hub.is_active(&message.target) {
+    let is_reachable = match message.kind {
+        MessageKind::Send | MessageKind::Request { .. } => gate.hub.takes_messages(&message.target),
+        MessageKind::Reply { .. } => gate.hub.is_active(&message.target),
+    };
+    if gate.settings.delivery.offline == Offline::Refuse && !is_reachable {
         let by = "the target is not connected, and `delivery.offline` is `refuse`".to_owned();
         return Err(Refusal::NotAuthorized { code: "target_offline", by });
     }

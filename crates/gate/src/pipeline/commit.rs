@@ -126,7 +126,7 @@ fn discover(gate: &Gate, case: &Case, agent: &AgentId, capabilities: &[String]) 
         let Some((target, registration)) = snapshot.agents.get_key_value(name) else { continue };
         let wanted = capabilities.is_empty()
             || registration.capabilities.iter().any(|one| capabilities.contains(one));
-        if !wanted || !gate.hub.is_active(target) {
+        if !wanted || !gate.hub.takes_messages(target) {
             continue;
         }
         found.push(AgentView {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use gate::delivery::Settled;
 use gate::ports::{MessageState, StoreError};
-use gate::types::{Action, DeliveryId, Hello, Intake};
+use gate::settings::Offline;
+use gate::types::{Action, Answer, DeliveryId, Hello, Intake};
 
 use crate::fixture::{
     Plan, World, ack, answer, hello, id, nack, one, pass, poll, say, say_from, seconds, soon,
@@ -130,7 +131,7 @@ async fn a_session_for_replies_leaves_the_agents_messages_to_others() {
     let world = World::new(Plan::new()).await;
     let _b = world.open("b", "i1").await;
     let only_replies = Action::Open(Hello::Instance("i1".to_owned(), Intake::Replies));
-    let gate::types::Answer::Opened(mut asker) = world.accept("a", only_replies).await else {
+    let Answer::Opened(mut asker) = world.accept("a", only_replies).await else {
         panic!("no session")
     };
     world.send("b", "a", "{}").await;
@@ -139,6 +140,24 @@ async fn a_session_for_replies_leaves_the_agents_messages_to_others() {
     assert_eq!(one(&mut asker).envelope["meta"]["is_reply"], true);
     let mut all = world.open("a", "i2").await;
     assert_eq!(one(&mut all).envelope["meta"]["is_reply"], false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_with_sessions_for_replies_only_takes_no_messages() {
+    let plan = Plan::new().set(|settings| settings.delivery.offline = Offline::Refuse);
+    let world = World::new(plan).await;
+    let _b = world.open("b", "i1").await;
+    let only_replies = Action::Open(Hello::Instance("i1".to_owned(), Intake::Replies));
+    let answer_to = world.accept("a", only_replies).await;
+    let Answer::Opened(mut asker) = answer_to else { panic!("no session but {answer_to:?}") };
+    world.refuse("b", say("a", "{}"), "AUTHZ_DENIED", "target_offline").await;
+    let discover = Action::Discover { capabilities: Vec::new() };
+    let found = world.accept("b", discover).await;
+    assert!(matches!(&found, Answer::Agents(agents) if agents.is_empty()), "{found:?}");
+    // It is there for the answers to what it asks.
+    let request = world.request("a", "b").await;
+    world.accept("b", answer(&request, "{}")).await;
+    one(&mut asker);
 }
 
 #[tokio::test(start_paused = true)]
