@@ -14,7 +14,7 @@
 //! The first stage that refuses decides. Stages before the commit only decide; nothing is
 //! durable until one commit makes the message and its record visible together, and a refusal is
 //! a commit of its record alone. Each stage takes the proof of the one before and returns its
-//! own: a [`Cleared`](inspect::Cleared) has passed them all, and only the commit takes one.
+//! own: a `Cleared` has passed them all, and only the commit takes one.
 //! A stage that cannot answer refuses; there is no setting to let messages through then.
 
 mod authenticate;
