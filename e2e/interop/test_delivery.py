@@ -80,8 +80,9 @@ class Envelopes(GateTest):
         self.assertEqual(len(set(ids)), 40)
         for one in ids:
             self.assertRegex(one, "^[0-9a-f]{32}$")
-        # Every digit is drawn: no position is the same in all of them.
-        self.assertTrue(all(len({one[at] for one in ids}) > 1 for at in range(32)))
+        # Every digit is drawn, but for the one that says which kind of UUID it is.
+        drawn = sum(len({one[at] for one in ids}) > 1 for at in range(32))
+        self.assertGreaterEqual(drawn, 31)
 
     def test_messages_of_one_sender_arrive_in_order(self):
         sender = self.open("a2")

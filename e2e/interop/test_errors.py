@@ -1,6 +1,7 @@
 """Every refusal of the MAS service: status and text, as deployed clients match on them."""
 
 import json
+import time
 
 import grpc
 import wire
@@ -192,6 +193,48 @@ class Policy(GateTest):
                 call("bob", {"number": 4})
             wait = int(wire.metadata(caught.exception)["retry-after-ms"])
             self.assertTrue(50_000 < wait <= 60_001, wait)
+
+    def test_what_a_later_stage_refuses_counts_and_what_an_earlier_one_refuses_does_not(self):
+        session, receiver = self.open("frugal"), self.open("bob")
+        other = self.open("frugal")
+        denied = (Code.PERMISSION_DENIED, "not_authorized")
+        for _ in range(5):
+            with self.refused(*denied):
+                session.send("eve")
+            with self.refused(Code.INVALID_ARGUMENT, "invalid_json"):
+                session.send("bob", text="{")
+        # Limits are those of the agent, over its instances, its sends, requests and replies.
+        session.send("bob")
+        receiver.take()
+        with self.refused(Code.PERMISSION_DENIED, "dlp_blocked"):
+            other.send("bob", {"password": "correct horse"})
+        other.ask("bob")
+        receiver.take()
+        correlation = receiver.ask("frugal").correlation_id
+        request = wire.eventually(
+            lambda: next((one for one in (session, other) if not one.is_quiet()), None),
+            "one of them has the request",
+        )
+        request.take()
+        session.reply(correlation)
+        receiver.take()
+        # Four are counted; what is refused now is not, so that the fifth never comes.
+        for _ in range(3):
+            with self.refused(Code.RESOURCE_EXHAUSTED, "rate_limited"):
+                session.send("bob")
+
+    def test_no_text_holds_up_the_gate(self):
+        session, receiver = self.open("alice"), self.open("bob")
+        for piece in ["eyJ-", "a.", "a@", "4-", "password:", "(", "1 "]:
+            text = json.dumps({"t": piece * (1_000_000 // len(piece))})
+            started = time.monotonic()
+            try:
+                session.send("bob", text=text)
+                receiver.take()
+            except grpc.RpcError as error:
+                self.assertEqual(error.details(), "dlp_blocked", piece)
+            # A pattern that looks back takes hours.
+            self.assertLess(time.monotonic() - started, 10, piece)
 
     def test_a_target_that_keeps_refusing_is_left_alone(self):
         session, broken = self.open("carol"), self.open("broken")

@@ -1,6 +1,8 @@
 """Sessions: how they begin, what they ignore, and how they end."""
 
 import contextlib
+import os
+import pathlib
 import socket
 import ssl
 import time
@@ -82,7 +84,7 @@ class Sessions(GateTest):
             ("grpc.http2.max_pings_without_data", 0),
         ]
         session = self.agent("alice", options).open()
-        self.addCleanup(session.cancel)
+        self.addCleanup(session.close)
         sender = self.open("bob")
         # Far more pings than those after which a server may call it too many.
         until = time.monotonic() + 1.5
@@ -95,20 +97,17 @@ class Sessions(GateTest):
 
 class Strangers(GateTest):
     def test_a_peer_without_a_certificate_gets_no_answer(self):
-        roots = open("ca.pem", "rb").read()
-        channel = grpc.secure_channel(
-            wire.os.environ["GATE_ADDR"], grpc.ssl_channel_credentials(roots)
-        )
+        roots = pathlib.Path("ca.pem").read_bytes()
+        credentials = grpc.ssl_channel_credentials(roots)
+        channel = grpc.secure_channel(os.environ["GATE_ADDR"], credentials)
         self.addCleanup(channel.close)
-        for call in [
-            health_pb2_grpc.HealthStub(channel).Check,
-        ]:
-            with self.assertRaises(grpc.RpcError) as caught:
-                call(health_pb2.HealthCheckRequest(), timeout=wire.DEADLINE)
-            self.assertEqual(caught.exception.code(), Code.UNAVAILABLE)
+        check = health_pb2_grpc.HealthStub(channel).Check
+        with self.assertRaises(grpc.RpcError) as caught:
+            check(health_pb2.HealthCheckRequest(), timeout=wire.DEADLINE)
+        self.assertEqual(caught.exception.code(), Code.UNAVAILABLE)
 
     def test_noise_does_not_disturb_the_gate(self):
-        host, port = wire.os.environ["GATE_ADDR"].split(":")
+        host, port = os.environ["GATE_ADDR"].split(":")
         for noise in [b"", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", bytes(10_000)]:
             with socket.create_connection((host, int(port)), timeout=wire.DEADLINE) as raw:
                 raw.sendall(noise)

@@ -163,6 +163,9 @@ class Session:
 
     def _next(self):
         event = self._in.get(timeout=DEADLINE)
+        if event is None or isinstance(event, grpc.RpcError):
+            # Whoever asks again gets the same answer.
+            self._in.put(event)
         if isinstance(event, grpc.RpcError):
             raise event
         if event is None:
@@ -223,6 +226,12 @@ class Session:
             except EOFError:
                 return
 
+    def close(self):
+        """Ends the session; what was acknowledged before has reached the gate then."""
+        with contextlib.suppress(grpc.RpcError, queue.Empty):
+            self.half_close()
+        self.call.cancel()
+
     def ended_by(self):
         """Waits for the end of the stream and returns the error that ended it."""
         while True:
@@ -248,7 +257,7 @@ class GateTest(unittest.TestCase):
     def open(self, name, instance=None):
         """Connects an agent and opens a session that ends with the test."""
         session = self.agent(name).open(instance)
-        self.addCleanup(session.cancel)
+        self.addCleanup(session.close)
         return session
 
     @contextlib.contextmanager

@@ -176,7 +176,7 @@ async fn an_operator_changes_rules_that_hold_at_once_and_after_a_restart() {
     assert_eq!(run.json().unwrap()["error"]["code"], "wrong_principal");
     shell.gate.stop().await.unwrap();
     let changes = shell.site.records(&["--event", "policy.changed"]).await.unwrap();
-    assert_eq!(changes.len(), 9);
+    assert_eq!(changes.len(), 10);
     assert!(changes.iter().all(|record| record["user_id"] == "operator"), "{changes:?}");
     assert!(changes[0]["detail"].to_string().contains("alice"), "{}", changes[0]);
 }

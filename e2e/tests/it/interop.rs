@@ -27,11 +27,12 @@ async fn every_refusal_has_its_status_and_text() {
     let site = Site::new(&json!({
         "agents": {
             "alice": { "allow": ["bob", "mallory"], "block": ["mallory"] },
-            "bob": { "allow": ["alice"] },
+            "bob": { "allow": ["alice", "frugal"] },
             "broken": {},
             "carol": { "allow": ["bob", "broken"] },
             "dave": { "allow": ["broken"] },
             "eve": {},
+            "frugal": { "allow": ["bob"], "limits": { "per_minute": 4, "per_hour": 100 } },
             "mallory": {},
             "slow": { "allow": ["bob"], "limits": { "per_minute": 3, "per_hour": 100 } },
         },

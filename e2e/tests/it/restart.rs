@@ -1,12 +1,13 @@
 //! What survives a crash, and how a gate ends when it is asked to.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::Result;
 use e2e::{Gate, Site, eventually};
 use palisade_client::{Client, Error, MessageId, MessageState, Options, Reconnect};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -72,30 +73,33 @@ async fn a_kill_in_the_middle_of_sending_loses_nothing_that_was_acknowledged() {
     let alice = connect(&site, &gate, "alice").await;
     let mut acknowledged = Vec::new();
     for _round in 0..3 {
+        let before = acknowledged.len();
+        let is_over = Cell::new(false);
         let sending = async {
             let mut sent = Vec::new();
-            loop {
-                match alice.send("bob", "note", &json!({})).await {
-                    Ok(id) => sent.push(id),
-                    // The call that the crash met: taken or not.
-                    Err(_interrupted) => return sent,
-                }
+            while !is_over.get() {
+                // The call that the crash meets fails: its message is taken or not.
+                sent.extend(alice.send("bob", "note", &json!({})).await);
             }
+            sent
         };
         let crash = async {
             // Some messages first, so that the kill meets others on their way.
             eventually("some messages are on disk", || async {
-                let queued = site.records(&["--event", "message.send"]).await?.len();
-                Ok((queued > acknowledged.len() + 20).then_some(()))
+                let recorded = site.records(&["--event", "message.send"]).await?.len();
+                Ok((recorded > before + 20).then_some(()))
             })
             .await?;
-            gate.crash(&site).await
+            let gate = gate.crash(&site).await;
+            is_over.set(true);
+            gate
         };
         let (sent, crashed) = tokio::join!(sending, crash);
         gate = crashed.unwrap();
         acknowledged.extend(sent);
     }
-    let recorded = site.records(&["--event", "message.send"]).await.unwrap();
+    let accepted = ["--event", "message.send", "--decision", "ALLOWED"];
+    let recorded = site.records(&accepted).await.unwrap();
     let recorded: Vec<&str> =
         recorded.iter().filter_map(|record| record["message_id"].as_str()).collect();
     let bob = connect(&site, &gate, "bob").await;
@@ -176,10 +180,13 @@ async fn a_gate_that_is_asked_to_end_tells_its_clients_and_ends_cleanly() {
     let queued = clients[0].send("bob", "note", &json!({ "kept": true })).await.unwrap();
     let incoming = timeout(PATIENCE, clients[2].messages().next()).await.unwrap().unwrap();
     assert_eq!(incoming.message.message_id, queued);
-    gate.terminate().unwrap();
     let addr = gate.addr();
+    let start = Instant::now();
+    gate.terminate().unwrap();
     let status = gate.ended().await.unwrap();
     assert!(status.success(), "{status}");
+    // Not even the time that server.limits.drain_timeout_ms gives it by default.
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert!(tokio::net::TcpStream::connect(addr).await.is_err(), "it listens still");
     // What was not acknowledged is there at the next start.
     drop((clients, incoming));
