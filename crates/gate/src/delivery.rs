@@ -22,7 +22,7 @@ use crate::circuits::Circuits;
 use crate::ports::{Clock, Ids, Store};
 use crate::settings::DeliverySettings;
 use crate::tasks::Tasks;
-use crate::types::{AgentId, InstanceId, Intake, Refusal, SessionId};
+use crate::types::{AgentId, InstanceId, Intake, MessageId, Refusal, SessionId};
 use session::Live;
 
 /// Everything that sessions share.
@@ -34,6 +34,9 @@ pub struct Hub {
     pub(crate) circuits: Option<Circuits>,
     pub(crate) tasks: Tasks,
     live: Mutex<HashMap<AgentId, BTreeMap<InstanceId, Arc<Live>>>>,
+    /// Agents of which a session ended with messages unanswered, and how many answers it takes
+    /// until they are trusted with many at once again.
+    suspects: Mutex<HashMap<AgentId, usize>>,
     closing: watch::Sender<bool>,
 }
 
@@ -63,6 +66,7 @@ impl Hub {
             circuits: parts.circuits,
             tasks: parts.tasks,
             live: Mutex::new(HashMap::new()),
+            suspects: Mutex::new(HashMap::new()),
             closing: watch::Sender::new(false),
         })
     }
@@ -144,6 +148,35 @@ impl Hub {
 
     pub(crate) fn closing(&self) -> watch::Receiver<bool> {
         self.closing.subscribe()
+    }
+
+    /// Takes note that a session of the agent ended with `count` messages unanswered.
+    fn suspect(&self, agent: &AgentId, count: usize) {
+        if count > 0 {
+            *self.suspects.lock().entry(agent.clone()).or_default() += count;
+        }
+    }
+
+    /// Takes note that a session of the agent answered `count` messages.
+    fn trust(&self, agent: &AgentId, count: usize) {
+        let mut suspects = self.suspects.lock();
+        if let Some(left) = suspects.get_mut(agent) {
+            *left = left.saturating_sub(count);
+            if *left == 0 {
+                suspects.remove(agent);
+            }
+        }
+    }
+
+    fn is_suspicious(&self, agent: &AgentId) -> bool {
+        self.suspects.lock().contains_key(agent)
+    }
+
+    /// Returns the session that a message was handed to last, taking it from what that holds.
+    fn take_from_holder(&self, agent: &AgentId, message: MessageId) -> Option<Arc<Live>> {
+        let live = self.live.lock();
+        let holder = live.get(agent)?.values().find(|live| live.take_message(message))?;
+        Some(Arc::clone(holder))
     }
 
     fn leave(&self, live: &Live) {

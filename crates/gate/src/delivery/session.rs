@@ -80,6 +80,31 @@ impl Live {
         Some(one)
     }
 
+    /// Takes a message that another session acknowledged; false if it is not held here.
+    pub(super) fn take_message(&self, message: MessageId) -> bool {
+        let delivery = self.delivery_of(message);
+        delivery.is_some_and(|delivery| self.take(delivery).is_some())
+    }
+
+    fn delivery_of(&self, message: MessageId) -> Option<DeliveryId> {
+        let held = self.held.lock();
+        held.0.iter().find(|(_, one)| one.message == message).map(|(delivery, _)| *delivery)
+    }
+
+    /// Returns how many messages are unanswered.
+    pub(super) fn held_count(&self) -> usize {
+        self.held.lock().0.len()
+    }
+
+    /// Ends the session: nothing more is handed over.
+    pub(super) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
     /// Returns how many messages and bytes may still be handed over.
     fn room(&self, count_max: usize, bytes_max: usize) -> (usize, usize) {
         let held = self.held.lock();
@@ -140,9 +165,7 @@ impl Session {
             if *self.closing.borrow() || *self.ended.borrow() {
                 return None;
             }
-            let settings = &self.place.hub.settings;
-            let (count, bytes) =
-                self.place.live.room(settings.max_in_flight, settings.in_flight_bytes_max);
+            let (count, bytes) = self.room();
             if count == 0 || bytes == 0 {
                 self.pause(None, None).await;
                 continue;
@@ -169,6 +192,15 @@ impl Session {
         }
     }
 
+    /// Returns how many messages and bytes may be asked for now.
+    fn room(&self) -> (usize, usize) {
+        let (hub, live) = (&self.place.hub, &self.place.live);
+        // One at a time while a message of this agent may be what ends its sessions, so that
+        // the others are not counted with it.
+        let count_max = if hub.is_suspicious(&live.agent) { 1 } else { hub.settings.max_in_flight };
+        live.room(count_max, hub.settings.in_flight_bytes_max)
+    }
+
     fn claim(&self, count: usize, bytes: usize) -> Claim {
         let live = &self.place.live;
         let own = QueueKey { agent: live.agent.clone(), instance: Some(live.instance.clone()) };
@@ -187,8 +219,8 @@ impl Session {
         }
     }
 
-    /// Waits for what may let messages flow: a change of the queue (after `seen`), the moment
-    /// `wake_at`, an acknowledgement, or the end.
+    /// Waits for what may let messages flow: a change of the queue (after `seen`) or the moment
+    /// `wake_at`; an answer if the session is full (no `seen`); or the end.
     async fn pause(&mut self, seen: Option<u64>, wake_at: Option<Timestamp>) {
         let hub = &self.place.hub;
         let agent = self.place.live.agent.clone();
@@ -207,7 +239,7 @@ impl Session {
         tokio::select! {
             () = changed => {}
             () = due => {}
-            () = self.place.live.settled.notified() => {}
+            () = self.place.live.settled.notified(), if seen.is_none() => {}
             _ended = self.closing.changed() => {}
             _ended = self.ended.changed() => {}
         }
@@ -222,6 +254,10 @@ impl Session {
                 let held = held(&leased);
                 hub.bury(live, &held, "attempts_exhausted", "tried too often without an answer")
                     .await;
+                continue;
+            }
+            if live.delivery_of(leased.message).is_some() {
+                // It came back to the session that still works on it: that delivery stands.
                 continue;
             }
             let id = DeliveryId::from_random(hub.ids.random());
@@ -248,13 +284,15 @@ impl SessionHandle {
 
     /// Ends the session: nothing more is handed over.
     pub fn end(&self) {
-        self.live.ended.send_replace(true);
+        self.live.end();
     }
 }
 
 impl Hub {
     /// Gives back what an ended session still held, and records the end.
     pub(super) fn end(self: &Arc<Self>, live: &Arc<Live>) {
+        live.end();
+        self.suspect(&live.agent, live.held_count());
         let (hub, live) = (Arc::clone(self), Arc::clone(live));
         self.tasks.spawn(async move {
             let queue = |instance| QueueKey { agent: live.agent.clone(), instance };

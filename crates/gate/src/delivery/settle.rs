@@ -39,36 +39,78 @@ const REASON_CHARS_MAX: usize = 256;
 // LIMIT: how often a commit is tried when more writers wait than the store takes.
 const BUSY_TRIES: u32 = 50;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
+const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
 
 impl Hub {
     /// Commits what receivers said, together where possible.
+    ///
+    /// It returns when each answer is durable or moot: a lease that nobody settles would keep
+    /// its message from everybody.
     pub(super) async fn settle(&self, live: &Live, answers: Vec<(Held, Outcome)>) {
+        if answers.is_empty() {
+            return;
+        }
+        self.trust(&live.agent, answers.len());
         let groups: Vec<Vec<Op>> =
-            answers.into_iter().map(|(held, outcome)| self.ops(live, &held, outcome)).collect();
-        if groups.is_empty() {
-            return;
-        }
+            answers.iter().map(|(held, outcome)| self.ops(live, held, outcome)).collect();
         let all = Batch { ops: groups.iter().flatten().cloned().collect() };
-        if groups.len() > 1 && self.commit_patiently(all).await.is_ok() {
+        if groups.len() > 1 && self.store.commit(all).await.is_ok() {
             return;
         }
-        // One of them met a lease that was taken over; the others still hold.
-        for ops in groups {
-            match self.commit_patiently(Batch { ops }).await {
-                Ok(()) | Err(StoreError::Conflict { .. }) => {}
-                Err(cause) => {
-                    tracing::warn!(agent = %live.agent, %cause, "cannot settle a delivery");
+        for ((held, outcome), ops) in answers.iter().zip(groups) {
+            self.settle_one(live, held, outcome, ops).await;
+        }
+    }
+
+    async fn settle_one(&self, live: &Live, held: &Held, outcome: &Outcome, ops: Vec<Op>) {
+        match self.commit_until_done(live, ops).await {
+            Ok(()) => {}
+            Err(StoreError::Conflict { .. }) if *outcome == Outcome::Acknowledged => {
+                // Another session took the message over meanwhile. The receiver has it, so that
+                // lease is settled in its name; what its session says later finds nothing.
+                if let Some(holder) = self.take_from_holder(&live.agent, held.message) {
+                    let ops = self.ops(&holder, held, outcome);
+                    log_failure(live, self.commit_until_done(live, ops).await);
                 }
             }
+            Err(StoreError::Full { .. }) => self.postpone(live, held).await,
+            failed => log_failure(live, failed),
         }
     }
 
     /// Makes a dead letter of a message that this session holds.
     pub(super) async fn bury(&self, live: &Live, held: &Held, code: &'static str, reason: &str) {
         let ops = self.burial(live, held, code, reason);
-        match self.commit_patiently(Batch { ops }).await {
-            Ok(()) | Err(StoreError::Conflict { .. }) => {}
-            Err(cause) => tracing::warn!(agent = %live.agent, %cause, "cannot keep a dead letter"),
+        match self.commit_until_done(live, ops).await {
+            Err(StoreError::Full { .. }) => self.postpone(live, held).await,
+            answer => log_failure(live, answer),
+        }
+    }
+
+    /// Puts a message back that should become a dead letter while there is no room for one.
+    async fn postpone(&self, live: &Live, held: &Held) {
+        tracing::error!(message = %held.message, "no room for a dead letter; it is tried later");
+        let now = self.clock.now();
+        let not_before = now.after(self.settings.retry_backoff_max);
+        let how = Settlement::Retry(Retry { not_before, counts: false });
+        let settle = Op::Settle { message: held.message, holder: live.id, how, at: now };
+        log_failure(live, self.commit_until_done(live, vec![settle]).await);
+    }
+
+    /// Commits, again and again while the store is busy or the disk is full, until the session
+    /// ends; what it held is given back then.
+    async fn commit_until_done(&self, live: &Live, ops: Vec<Op>) -> Result<(), StoreError> {
+        loop {
+            let answer = self.store.commit(Batch { ops: ops.clone() }).await;
+            let pause = match &answer {
+                Err(StoreError::Busy) => BUSY_PAUSE,
+                Err(StoreError::DiskFull) => DISK_FULL_PAUSE,
+                Ok(()) | Err(_) => return answer,
+            };
+            if live.is_ended() || self.is_closing() {
+                return answer;
+            }
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -79,7 +121,7 @@ impl Hub {
         }
     }
 
-    fn ops(&self, live: &Live, held: &Held, outcome: Outcome) -> Vec<Op> {
+    fn ops(&self, live: &Live, held: &Held, outcome: &Outcome) -> Vec<Op> {
         let now = self.clock.now();
         let mut ops = Vec::with_capacity(1);
         match outcome {
@@ -95,13 +137,13 @@ impl Hub {
                 }
             }
             Outcome::Refused { reason, retryable } => {
-                if retryable && held.attempt < self.settings.max_attempts {
+                if *retryable && held.attempt < self.settings.max_attempts {
                     let not_before = now.after(self.backoff(held.attempt));
                     let how = Settlement::Retry(Retry { not_before, counts: true });
                     ops.push(Op::Settle { message: held.message, holder: live.id, how, at: now });
                 } else {
-                    let code = if retryable { "attempts_exhausted" } else { "refused" };
-                    ops.extend(self.burial(live, held, code, &reason));
+                    let code = if *retryable { "attempts_exhausted" } else { "refused" };
+                    ops.extend(self.burial(live, held, code, reason));
                 }
                 // A message counts once: its retries say nothing new about the target.
                 if held.attempt == 1
@@ -116,8 +158,9 @@ impl Hub {
 
     fn burial(&self, live: &Live, held: &Held, code: &'static str, reason: &str) -> Vec<Op> {
         let now = self.clock.now();
-        let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
-        let reason = if reason.is_empty() { code.to_owned() } else { reason };
+        let words: String = reason.chars().take(REASON_CHARS_MAX).collect();
+        // The code comes first: it is what the sender is told, the words are for operators.
+        let reason = if words.is_empty() { code.to_owned() } else { format!("{code}: {words}") };
         let record = Record {
             timestamp: crate::pipeline::moment(now).into(),
             event_type: "dead_letter".into(),
@@ -171,5 +214,13 @@ impl Hub {
             }
         }
         Err(StoreError::Busy)
+    }
+}
+
+fn log_failure(live: &Live, answer: Result<(), StoreError>) {
+    match answer {
+        // The lease was taken over, and is its new holder's to settle.
+        Ok(()) | Err(StoreError::Conflict { .. }) => {}
+        Err(cause) => tracing::warn!(agent = %live.agent, %cause, "cannot settle a delivery"),
     }
 }

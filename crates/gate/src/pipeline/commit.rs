@@ -147,7 +147,12 @@ async fn status(
 ) -> Result<Option<MessageView>, Refusal> {
     let Some(message) = message else { return Ok(None) };
     match gate.store.read(Read::Message(message)).await {
-        Ok(Some(Found::Message(view))) if view.sender == *agent => Ok(Some(view)),
+        Ok(Some(Found::Message(mut view))) if view.sender == *agent => {
+            // What the receiver said is uninspected; the sender gets the code before it.
+            let code = view.reason.split(':').next().unwrap_or_default().len();
+            view.reason.truncate(code);
+            Ok(Some(view))
+        }
         Ok(_) => Ok(None),
         Err(cause) => Err(unavailable(&cause)),
     }
