@@ -6,6 +6,7 @@ Its server and its Redis parts are not used.
 import asyncio
 import contextlib
 import importlib.metadata
+import json
 import logging
 import os
 import unittest
@@ -67,6 +68,16 @@ class Mas(unittest.IsolatedAsyncioTestCase):
 
     async def next(self, agent):
         return await asyncio.wait_for(agent.got.get(), DEADLINE)
+
+    async def dead_letters(self, target):
+        """Returns why messages to an agent died, as the operator's command line says."""
+        words = ["dlq", "list", "--json", "--target", target, "--dir", "."]
+        words += ["--addr", os.environ["GATE_ADDR"]]
+        listing = await asyncio.create_subprocess_exec(
+            os.environ["GATE_BINARY"], *words, stdout=asyncio.subprocess.PIPE
+        )
+        lines, _ = await listing.communicate()
+        return {json.loads(line)["reason"] for line in lines.splitlines()}
 
     async def expect(self, call, status, text):
         with self.assertRaises(grpc.RpcError) as caught:
@@ -166,6 +177,10 @@ class Mas(unittest.IsolatedAsyncioTestCase):
         # They are dead, and not in the way.
         message = await self.next(frank)
         self.assertEqual(message.data, {"the": "next"})
+        expected = {"handler_error:ValidationError", "handler_error:ValueError"}
+        async with asyncio.timeout(DEADLINE):
+            while await self.dead_letters("frank") != expected:
+                await asyncio.sleep(0.02)
 
     async def test_refusals_are_those_that_it_knows(self):
         alice, slow = await self.start("alice"), await self.start("slow")

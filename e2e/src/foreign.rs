@@ -14,6 +14,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::gate::Gate;
+use crate::program::binary;
 use crate::site::Site;
 use crate::started::Started;
 
@@ -44,6 +45,7 @@ impl Foreign {
             .arg(root.join("interop").join(name))
             .current_dir(site.folder())
             .env("GATE_ADDR", gate.addr().to_string())
+            .env("GATE_BINARY", binary()?)
             .env("GATE_PROTO", root.join("../proto"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("GRPC_VERBOSITY", "NONE")

