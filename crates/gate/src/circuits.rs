@@ -1,13 +1,14 @@
 //! Circuit breakers: a target that keeps refusing is left alone for a while.
 //!
 //! Towards each target every sender has its own circuit, so one sender whose messages are
-//! refused cannot cut the target off for others; when the circuits of several senders are open
-//! the target is failing for everybody, and a circuit of the target opens too.
+//! refused cannot cut the target off for others. While the circuits of several senders are open
+//! at once the target is failing for everybody, and nobody's messages pass.
 //! States live in memory and are written to the store whenever they change.
 
 mod breaker;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -18,18 +19,20 @@ use crate::ports::{Expect, Key, Op};
 use crate::settings::{CircuitScope, CircuitSettings};
 use crate::types::{AgentId, Timestamp};
 
-/// A circuit's place: target, and sender unless it is the target's own.
-type Place = (AgentId, Option<AgentId>);
+/// The circuits of one target: by sender, or the one that all senders share.
+type OfTarget = BTreeMap<Option<AgentId>, Breaker>;
 
 /// All circuits that are not simply closed.
 #[derive(Debug)]
 pub struct Circuits {
     settings: CircuitSettings,
-    open: Mutex<HashMap<Place, Breaker>>,
+    open: Mutex<HashMap<AgentId, OfTarget>>,
 }
 
-// LIMIT: circuits kept at once; closed ones without recent failures go first.
-const CIRCUITS_MAX: usize = 100_000;
+// LIMIT: targets with circuits, and circuits of one target; stale ones go first, and what is
+// over it has no circuit until others are closed.
+const TARGETS_MAX: usize = 10_000;
+const SENDERS_MAX: usize = 10_000;
 
 impl Circuits {
     /// Makes closed circuits.
@@ -42,7 +45,7 @@ impl Circuits {
     pub fn restore(&self, key: &Key, value: &[u8]) {
         let Key::Circuit { target, sender } = key else { return };
         if let Ok(breaker) = serde_json::from_slice(value) {
-            self.open.lock().insert((target.clone(), sender.clone()), breaker);
+            self.open.lock().entry(target.clone()).or_default().insert(sender.clone(), breaker);
         }
     }
 
@@ -56,140 +59,114 @@ impl Circuits {
         sender: &AgentId,
         target: &AgentId,
         now: Timestamp,
-    ) -> Result<Probe, std::time::Duration> {
+    ) -> Result<Probe, Duration> {
         let mut open = self.open.lock();
-        if open.is_empty() {
-            return Ok(Probe::default());
+        let Some(of_target) = open.get_mut(target) else { return Ok(Probe::default()) };
+        let own = self.place(sender);
+        if !of_target.contains_key(&own) {
+            // A sender with a circuit of its own is probing by that one.
+            self.check_all(of_target, now)?;
         }
-        let places = self.places(sender, target);
-        for place in &places {
-            if let Some(breaker) = open.get_mut(place) {
-                breaker.check(&self.settings, now)?;
-            }
-        }
-        let mut probe = Probe::default();
-        for place in places {
-            if let Some(breaker) = open.get_mut(&place)
-                && breaker.start_probe(&self.settings, now)
-            {
-                probe.places.push(place);
-            }
-        }
-        Ok(probe)
+        let Some(breaker) = of_target.get_mut(&own) else { return Ok(Probe::default()) };
+        breaker.check(&self.settings, now)?;
+        let is_probe = breaker.start_probe(&self.settings, now);
+        Ok(Probe(is_probe.then(|| (target.clone(), own))))
     }
 
-    /// Gives back the probes of a message that a later stage refused.
+    /// Asks whether a target fails for so many senders that it counts as failing for all.
+    fn check_all(&self, of_target: &OfTarget, now: Timestamp) -> Result<(), Duration> {
+        let waits = of_target.values().filter_map(|breaker| breaker.open_for(&self.settings, now));
+        let mut waits: Vec<Duration> = waits.collect();
+        let needed = usize::try_from(self.settings.senders_to_open).unwrap_or(usize::MAX);
+        if waits.len() < needed {
+            return Ok(());
+        }
+        // Open for all until fewer than `needed` circuits are.
+        waits.sort_unstable();
+        let over = waits.len() - needed;
+        waits.get(over).map_or(Ok(()), |wait| Err(*wait))
+    }
+
+    /// Gives back the probe of a message that a later stage refused.
     pub fn cancel(&self, probe: Probe) {
+        let Some((target, place)) = probe.0 else { return };
         let mut open = self.open.lock();
-        for place in probe.places {
-            if let Some(breaker) = open.get_mut(&place) {
-                breaker.cancel_probe();
-            }
+        if let Some(breaker) = open.get_mut(&target).and_then(|of| of.get_mut(&place)) {
+            breaker.cancel_probe();
         }
     }
 
     /// Takes note that `target` acknowledged a message of `sender`; returns what to store.
-    pub fn success(&self, sender: &AgentId, target: &AgentId) -> Vec<Op> {
+    pub fn success(&self, sender: &AgentId, target: &AgentId) -> Option<Op> {
         let mut open = self.open.lock();
-        let mut ops = Vec::new();
-        if open.is_empty() {
-            return ops;
+        let of_target = open.get_mut(target)?;
+        let place = self.place(sender);
+        let breaker = of_target.get_mut(&place)?;
+        breaker.success(&self.settings);
+        if !breaker.is_closed() {
+            return self.stored(target, place.as_ref(), breaker);
         }
-        for place in self.places(sender, target) {
-            let Some(breaker) = open.get_mut(&place) else { continue };
-            breaker.success(&self.settings);
-            if breaker.is_closed() {
-                open.remove(&place);
-                ops.push(Op::Delete { key: key_of(place), expect: Expect::Anything });
-            } else {
-                ops.extend(self.stored(&place, breaker));
-            }
+        of_target.remove(&place);
+        if of_target.is_empty() {
+            open.remove(target);
         }
-        ops
+        let key = Key::Circuit { target: target.clone(), sender: place };
+        Some(Op::Delete { key, expect: Expect::Anything })
     }
 
     /// Takes note that `target` refused a message of `sender`; returns what to store.
-    pub fn failure(&self, sender: &AgentId, target: &AgentId, now: Timestamp) -> Vec<Op> {
+    pub fn failure(&self, sender: &AgentId, target: &AgentId, now: Timestamp) -> Option<Op> {
         let mut open = self.open.lock();
-        let mut ops = Vec::new();
-        self.make_room(&mut open, now);
-        match self.settings.scope {
-            CircuitScope::Target => {
-                let place = (target.clone(), None);
-                let breaker = open.entry(place.clone()).or_default();
-                breaker.failure(&self.settings, now);
-                ops.extend(self.stored(&place, breaker));
-            }
-            CircuitScope::Sender => {
-                let place = (target.clone(), Some(sender.clone()));
-                let breaker = open.entry(place.clone()).or_default();
-                breaker.failure(&self.settings, now);
-                let tripped = breaker.is_open();
-                ops.extend(self.stored(&place, breaker));
-                let whole = (target.clone(), None);
-                if let Some(breaker) = open.get_mut(&whole) {
-                    breaker.failure(&self.settings, now);
-                    ops.extend(self.stored(&whole, breaker));
-                } else if tripped && self.senders_cut_off(&open, target) {
-                    let breaker = open.entry(whole.clone()).or_default();
-                    breaker.trip(now);
-                    ops.extend(self.stored(&whole, breaker));
-                }
+        if open.len() >= TARGETS_MAX && !open.contains_key(target) {
+            open.retain(|_, of_target| {
+                of_target.retain(|_, breaker| !breaker.is_stale(&self.settings, now));
+                !of_target.is_empty()
+            });
+            if open.len() >= TARGETS_MAX {
+                return None;
             }
         }
-        ops
+        let of_target = open.entry(target.clone()).or_default();
+        let place = self.place(sender);
+        if of_target.len() >= SENDERS_MAX && !of_target.contains_key(&place) {
+            of_target.retain(|_, breaker| !breaker.is_stale(&self.settings, now));
+            if of_target.len() >= SENDERS_MAX {
+                return None;
+            }
+        }
+        let breaker = of_target.entry(place.clone()).or_default();
+        breaker.failure(&self.settings, now);
+        self.stored(target, place.as_ref(), breaker)
     }
 
-    /// Returns the state of the circuit from `sender` to `target`, or of the target's own.
+    /// Returns the state of the circuit from `sender` to `target`.
     #[must_use]
-    pub fn state(&self, target: &AgentId, sender: Option<&AgentId>) -> State {
-        let place = (target.clone(), sender.cloned());
-        self.open.lock().get(&place).map_or(State::Closed, Breaker::state)
+    pub fn state(&self, sender: &AgentId, target: &AgentId) -> State {
+        let open = self.open.lock();
+        let breaker = open.get(target).and_then(|of_target| of_target.get(&self.place(sender)));
+        breaker.map_or(State::Closed, Breaker::state)
     }
 
-    fn places(&self, sender: &AgentId, target: &AgentId) -> Vec<Place> {
+    fn place(&self, sender: &AgentId) -> Option<AgentId> {
         match self.settings.scope {
-            CircuitScope::Target => vec![(target.clone(), None)],
-            CircuitScope::Sender => {
-                vec![(target.clone(), Some(sender.clone())), (target.clone(), None)]
-            }
+            CircuitScope::Target => None,
+            CircuitScope::Sender => Some(sender.clone()),
         }
     }
 
-    fn senders_cut_off(&self, open: &HashMap<Place, Breaker>, target: &AgentId) -> bool {
-        // A scan, but only in the rare moment in which a circuit opens.
-        let cut_off = open
-            .iter()
-            .filter(|((of, sender), breaker)| of == target && sender.is_some() && breaker.is_open())
-            .count();
-        u32::try_from(cut_off).is_ok_and(|cut_off| cut_off >= self.settings.senders_to_open)
-    }
-
-    fn make_room(&self, open: &mut HashMap<Place, Breaker>, now: Timestamp) {
-        if open.len() >= CIRCUITS_MAX {
-            open.retain(|_, breaker| !breaker.is_stale(&self.settings, now));
-        }
-    }
-
-    fn stored(&self, place: &Place, breaker: &Breaker) -> Option<Op> {
-        let value = serde_json::to_vec(breaker).ok()?;
+    fn stored(&self, target: &AgentId, place: Option<&AgentId>, breaker: &Breaker) -> Option<Op> {
+        let value = Bytes::from(serde_json::to_vec(breaker).ok()?);
         let lifetime = self.settings.timeout.max(self.settings.window) * 2;
         let expires_at = Some(breaker.last_change().after(lifetime));
-        let key = key_of(place.clone());
-        Some(Op::Put { key, value: Bytes::from(value), expect: Expect::Anything, expires_at })
+        let key = Key::Circuit { target: target.clone(), sender: place.cloned() };
+        Some(Op::Put { key, value, expect: Expect::Anything, expires_at })
     }
 }
 
-fn key_of((target, sender): Place) -> Key {
-    Key::Circuit { target, sender }
-}
-
-/// The probes that an accepted message stands for; empty while the circuits are closed.
+/// The probe that an accepted message stands for; empty while the circuit is closed.
 #[derive(Debug, Default)]
 #[must_use]
-pub struct Probe {
-    places: Vec<Place>,
-}
+pub struct Probe(Option<(AgentId, Option<AgentId>)>);
 
 #[cfg(test)]
 mod tests;

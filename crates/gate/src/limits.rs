@@ -57,8 +57,12 @@ impl SlidingWindow {
         // A clock that went back must not break the order of the moments.
         let moment = round_up(at.micros(), limits).max(newest);
         self.forget(Timestamp::from_micros(moment.min(at.micros().max(newest))));
+        let is_behind_minute = self.minute_from >= self.moments.len();
         match self.moments.back_mut() {
-            Some((last, calls)) if *last == moment && *calls < u32::MAX => *calls += 1,
+            // INVARIANT: what counts for the minute stands behind `minute_from`.
+            Some((last, calls)) if *last == moment && *calls < u32::MAX && !is_behind_minute => {
+                *calls += 1;
+            }
             _ => self.moments.push_back((moment, 1)),
         }
         self.hour += 1;
@@ -190,6 +194,16 @@ mod tests {
         }
         assert!(window.view(at(30.0), LIMITS).full.is_some());
         assert!(window.view(at(0.0), LIMITS).full.is_some());
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_over_a_minute_leaves_nothing_counted_for_ever() {
+        let mut window = SlidingWindow::default();
+        window.count(at(0.0), LIMITS);
+        assert_eq!(window.view(at(60.0), LIMITS).minute, 0);
+        window.count(at(0.0), LIMITS);
+        assert_eq!(window.view(at(59.0), LIMITS).minute, 1);
+        assert_eq!(window.view(at(60.0), LIMITS).minute, 0);
     }
 
     #[test]

@@ -108,7 +108,13 @@ impl Breaker {
         }
     }
 
-    pub(super) fn trip(&mut self, now: Timestamp) {
+    /// Returns how long the circuit stays open from now on; nothing if probes may pass.
+    pub(super) fn open_for(&self, settings: &CircuitSettings, now: Timestamp) -> Option<Duration> {
+        let since = now.since(self.opened_at);
+        (self.state == State::Open && since < settings.timeout).then(|| settings.timeout - since)
+    }
+
+    fn trip(&mut self, now: Timestamp) {
         self.state = State::Open;
         self.opened_at = now;
         self.last_failure = now;
@@ -122,10 +128,6 @@ impl Breaker {
 
     pub(super) fn is_closed(&self) -> bool {
         self.state == State::Closed && self.failure_count == 0
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.state != State::Closed
     }
 
     pub(super) fn is_stale(&self, settings: &CircuitSettings, now: Timestamp) -> bool {
