@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::{Stream, stream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status, Streaming};
 use wire::mas::runtime::v1::client_event::Event as Outgoing;
@@ -32,6 +32,9 @@ pub(crate) struct Session {
     link: Arc<Link>,
     arriving: Streaming<ServerEvent>,
     out: mpsc::Sender<ClientEvent>,
+    /// Ends this side of the stream too: messages that were not answered yet hold on to `out`,
+    /// and the gate would wait for it.
+    _over: DropGuard,
 }
 
 /// Makes one attempt to connect and be welcomed.
@@ -62,8 +65,10 @@ async fn greet(shared: &Shared, link: &Arc<Link>) -> Result<(Session, Welcome), 
     out.send(ClientEvent { event: Some(hello) })
         .await
         .map_err(|_gone| Status::internal("the queue of a new session is closed"))?;
-    let finish = shared.phases.finish.clone();
-    let mut request = Request::new(outgoing(queue, finish, shared.heartbeat));
+    let over = CancellationToken::new();
+    let ends = (shared.phases.finish.clone(), over.clone());
+    let over = over.drop_guard();
+    let mut request = Request::new(outgoing(queue, ends, shared.heartbeat));
     match shared.receive {
         Receive::All => {}
         Receive::Replies => {
@@ -74,7 +79,8 @@ async fn greet(shared: &Shared, link: &Arc<Link>) -> Result<(Session, Welcome), 
     let mut arriving = link.runtime().transport(request).await?.into_inner();
     match arriving.message().await?.and_then(|first| first.event) {
         Some(Arriving::Welcome(welcome)) => {
-            Ok((Session { link: Arc::clone(link), arriving, out }, welcome))
+            let link = Arc::clone(link);
+            Ok((Session { link, arriving, out, _over: over }, welcome))
         }
         Some(Arriving::Error(error)) => Err(Status::unavailable(error.code)),
         Some(Arriving::Delivery(_)) | None => Err(Status::unavailable("no_welcome")),
@@ -94,15 +100,17 @@ async fn register_key(shared: &Shared, link: &Arc<Link>) -> Result<(), Error> {
     }
 }
 
-/// Sends what is queued, and heartbeats when there is nothing; ends when told to, queue first.
+/// Sends what is queued, and heartbeats when there is nothing; ends when told to finish, queue
+/// first, and at once when the session is over.
 fn outgoing(
     queue: mpsc::Receiver<ClientEvent>,
-    finish: CancellationToken,
+    ends: (CancellationToken, CancellationToken),
     heartbeat: Duration,
 ) -> impl Stream<Item = ClientEvent> + Send + 'static {
-    stream::unfold((queue, finish), move |(mut queue, finish)| async move {
+    stream::unfold((queue, ends), move |(mut queue, (finish, over))| async move {
         let event = tokio::select! {
             biased;
+            () = over.cancelled() => None,
             event = queue.recv() => event,
             () = finish.cancelled() => {
                 queue.close();
@@ -112,7 +120,7 @@ fn outgoing(
                 Some(ClientEvent { event: Some(Outgoing::Heartbeat(Heartbeat {})) })
             }
         };
-        event.map(|event| (event, (queue, finish)))
+        event.map(|event| (event, (queue, (finish, over))))
     })
 }
 
