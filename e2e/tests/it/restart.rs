@@ -248,8 +248,8 @@ async fn a_gate_that_is_asked_to_end_tells_its_clients_and_ends_cleanly() {
     gate.terminate().unwrap();
     let status = gate.ended().await.unwrap();
     assert!(status.success(), "{status}");
-    // Not even the time that server.limits.drain_timeout_ms gives it by default.
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    // Nothing is under way but a message that a client holds, and nobody waits for that.
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     assert!(tokio::net::TcpStream::connect(addr).await.is_err(), "it listens still");
     // What was not acknowledged is there at the next start.
     drop((clients, incoming));
