@@ -107,6 +107,7 @@ impl Case {
             }
             Action::Connect
             | Action::Oversize
+            | Action::Malformed
             | Action::Open(_)
             | Action::Discover { .. }
             | Action::ReadState
@@ -116,6 +117,11 @@ impl Case {
             | Action::RegisterKey { .. }
             | Action::Administer(_) => {}
         }
+    }
+
+    /// Returns by which name the caller's refusals are counted.
+    pub(crate) fn principal_name(&self) -> &str {
+        self.principal.as_ref().map_or("unauthenticated", |principal| &principal.spiffe_id)
     }
 
     /// Returns how long the call has taken so far.

@@ -14,6 +14,7 @@ use policy::RuleBook;
 use crate::circuits::Circuits;
 use crate::delivery::{Hub, HubParts};
 use crate::ports::{Batch, Clock, FieldSealer, Found, Ids, Op, Scan, Space, Store, StoreError};
+use crate::refusals::Refusals;
 use crate::registry::{Registration, Registry};
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -39,6 +40,8 @@ pub struct Parts {
     pub rules: RuleBook,
     /// The compiled inspection rules.
     pub dlp: Dlp,
+    /// A hash of the whole configuration, by which records tell one from another.
+    pub fingerprint: String,
 }
 
 /// The one way in: every door calls [`Gate::run`], and there is nothing else to call.
@@ -54,6 +57,7 @@ pub struct Gate {
     pub(crate) hub: Arc<Hub>,
     pub(crate) tasks: Tasks,
     pub(crate) totals: Totals,
+    pub(crate) refusals: Refusals,
     draining: AtomicBool,
 }
 
@@ -68,6 +72,9 @@ impl fmt::Debug for Parts {
         f.debug_struct("Parts").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
+
+// How often counted refusals are looked for.
+const LEFT_OUT_PERIOD: Duration = Duration::from_secs(5);
 
 /// How many calls ended with each decision since the start.
 #[derive(Debug, Default)]
@@ -94,8 +101,10 @@ impl Gate {
     /// # Errors
     ///
     /// Returns [`StoreError`] when the store cannot be read or the record cannot be written.
-    pub async fn open(parts: Parts) -> Result<Arc<Self>, StoreError> {
-        let Parts { store, clock, ids, sealer, settings, agents, operators, rules, dlp } = parts;
+    pub async fn open(mut parts: Parts) -> Result<Arc<Self>, StoreError> {
+        let fingerprint = std::mem::take(&mut parts.fingerprint);
+        let Parts { store, clock, ids, sealer, settings, agents, operators, rules, dlp, .. } =
+            parts;
         let now = clock.now();
         let registry = Registry::load(agents, rules, store.as_ref(), now).await?;
         let circuits = settings.circuit.map(Circuits::new);
@@ -128,9 +137,12 @@ impl Gate {
             hub,
             tasks,
             totals: Totals::default(),
+            refusals: Refusals::default(),
             draining: AtomicBool::new(false),
         });
-        gate.record_event("config.loaded").await?;
+        let detail = [("configuration", fingerprint)];
+        gate.record_event("config.loaded", detail).await?;
+        gate.tasks.spawn(Arc::clone(&gate).record_left_out());
         gate.tasks.spawn(Arc::clone(&gate.hub).expire_messages());
         Ok(gate)
     }
@@ -172,7 +184,8 @@ impl Gate {
         if tokio::time::timeout(patience, self.tasks.drain()).await.is_err() {
             tracing::warn!("work was still under way when the time to drain was over");
         }
-        if let Err(cause) = self.record_event("server.stopped").await {
+        self.flush_left_out(true).await;
+        if let Err(cause) = self.record_event("server.stopped", []).await {
             tracing::warn!(%cause, "cannot record the stop");
         }
     }
@@ -183,7 +196,39 @@ impl Gate {
         self.draining.load(Ordering::Acquire)
     }
 
-    async fn record_event(&self, event_type: &'static str) -> Result<(), StoreError> {
+    /// Records how many refusals were counted instead of recorded, until sessions are closed.
+    async fn record_left_out(self: Arc<Self>) {
+        let mut closing = self.hub.closing();
+        loop {
+            let closed = closing.wait_for(|closing| *closing);
+            if tokio::time::timeout(LEFT_OUT_PERIOD, closed).await.is_ok() {
+                return;
+            }
+            self.flush_left_out(false).await;
+        }
+    }
+
+    async fn flush_left_out(&self, all: bool) {
+        for (principal, left_out) in self.refusals.take(self.clock.now(), all) {
+            let counts = left_out.iter().map(|(code, count)| (*code, count.to_string()));
+            let detail = counts.chain([("principal", principal.clone())]);
+            if let Err(cause) = self.record_event("refusals.counted", detail).await {
+                tracing::warn!(%cause, "cannot record counted refusals; it is tried again");
+                self.refusals.put_back(&principal, &left_out);
+            }
+        }
+    }
+
+    /// Records something that is no call: a start, a stop, a change of certificates.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StoreError`] when the record cannot be written.
+    pub async fn record_event(
+        &self,
+        event_type: &'static str,
+        detail: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Result<(), StoreError> {
         let snapshot = self.registry.snapshot();
         let record = audit::Record {
             timestamp: crate::pipeline::moment(self.clock.now()).into(),
@@ -191,6 +236,7 @@ impl Gate {
             outcome: audit::Outcome::Success,
             decision: Decision::Allowed.as_str().into(),
             policy_revision: Some(snapshot.policy.revision().into()),
+            detail: detail.into_iter().map(|(name, text)| (name.to_owned(), text)).collect(),
             ..audit::Record::default()
         };
         self.store.commit(Batch { ops: vec![Op::Record(Bytes::from(record.encode()))] }).await

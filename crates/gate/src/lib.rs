@@ -10,6 +10,7 @@ mod gate;
 pub mod limits;
 pub mod pipeline;
 pub mod ports;
+mod refusals;
 pub mod registry;
 pub mod settings;
 pub mod tasks;

@@ -79,6 +79,7 @@ pub fn gate_parts(config: &Config, store: Arc<dyn Store>) -> Result<Parts, Serve
         agents: agents.collect::<BTreeMap<_, _>>(),
         operators: config.operators.clone(),
         rules: config.rule_book(),
+        fingerprint: config.fingerprint.clone(),
         dlp: Dlp::compile(&config.gateway.dlp)
             .map_err(|cause| ServeError::Rules(cause.to_string()))?,
     })

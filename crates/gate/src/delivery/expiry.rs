@@ -25,26 +25,37 @@ impl Hub {
                 () = tokio::time::sleep(PERIOD) => {}
                 _closed = closing.changed() => continue,
             }
-            match self.expire_page().await {
-                Ok(count) if count > 0 => tracing::info!(count, "messages expired"),
-                Ok(_) => {}
-                Err(cause) => tracing::warn!(%cause, "cannot remove expired messages"),
-            }
+            // A full page has more behind it.
+            while self.expire_page().await.unwrap_or_else(|cause| {
+                tracing::warn!(%cause, "cannot remove expired messages");
+                0
+            }) == PAGE
+            {}
         }
     }
 
     async fn expire_page(&self) -> Result<usize, StoreError> {
         let now = self.clock.now();
         let due = self.store.scan(Scan::Expired { now }, PAGE).await?;
-        let mut count = 0;
+        let mut groups = Vec::with_capacity(due.len());
         for found in due {
             let Found::Message(view) = found else { continue };
             let expire = Op::Expire { message: view.message, at: now };
-            let ops = vec![expire, Op::Record(self.expired(&view))];
+            groups.push(vec![expire, Op::Record(self.expired(&view))]);
+        }
+        if groups.is_empty() {
+            return Ok(0);
+        }
+        let count = groups.len();
+        match self.store.commit(Batch { ops: groups.iter().flatten().cloned().collect() }).await {
+            Ok(()) => return Ok(count),
+            // A session got one of them at the last moment; the others still expire.
+            Err(StoreError::Conflict { .. }) => {}
+            Err(cause) => return Err(cause),
+        }
+        for ops in groups {
             match self.store.commit(Batch { ops }).await {
-                Ok(()) => count += 1,
-                // A session got it at the last moment.
-                Err(StoreError::Conflict { .. }) => {}
+                Ok(()) | Err(StoreError::Conflict { .. }) => {}
                 Err(cause) => return Err(cause),
             }
         }

@@ -104,6 +104,11 @@ pub(super) fn unavailable(cause: &StoreError) -> Refusal {
 }
 
 async fn record_refusal(gate: &Gate, case: &mut Case, refusal: Refusal) -> Result<Answer, Refusal> {
+    // What is counted towards a limit is bounded by it; the rest is bounded here.
+    if case.count.is_none() && !gate.refusals.admit(case.principal_name(), refusal.code(), case.at)
+    {
+        return Err(refusal);
+    }
     let record = || Op::Record(case.refused(gate, &refusal));
     let mut ops: Vec<Op> = case.count.clone().into_iter().collect();
     ops.push(record());

@@ -57,6 +57,7 @@ pub(super) fn check(gate: &Gate, case: &mut Case, routed: Routed) -> Result<Clea
 
 fn check_message(gate: &Gate, case: &mut Case, message: &Message) -> Result<String, Refusal> {
     let changed = search(gate, case, &message.target, &message.document)?;
+    check_type(gate, case, &message.message_type)?;
     let payload = changed.as_deref().unwrap_or_else(|| message.document.text());
     case.payload_hash = Some(audit::payload_hash(payload));
     let envelope = Envelope {
@@ -78,7 +79,26 @@ fn check_message(gate: &Gate, case: &mut Case, message: &Message) -> Result<Stri
     Ok(envelope)
 }
 
+/// Searches the message type: it stands in the log as it is, so nothing sensitive may hide there.
+fn check_type(gate: &Gate, case: &mut Case, message_type: &str) -> Result<(), Refusal> {
+    if !gate.settings.dlp {
+        return Ok(());
+    }
+    let findings = gate.dlp.scan_text(message_type);
+    let strict = findings.iter().filter(|finding| finding.action > ::inspect::Action::Alert);
+    let kinds: Vec<String> = strict.map(|finding| finding.kind.to_string()).collect();
+    if kinds.is_empty() {
+        return Ok(());
+    }
+    case.message_type = Some("[REDACTED]".to_owned());
+    case.violations.extend(kinds);
+    Err(Refusal::DlpBlocked { unsealed: false })
+}
+
 /// Searches the values of a state update as the members of one object.
+///
+/// MAS clients keep JSON texts in these values, so a value that is JSON is searched as such and
+/// stays JSON; any other is searched as a text.
 fn check_state(
     gate: &Gate,
     case: &mut Case,
@@ -86,18 +106,44 @@ fn check_state(
     updates: BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, Refusal> {
     let Some(agent) = agent.filter(|_| !updates.is_empty()) else { return Ok(updates) };
-    let text = serde_json::to_string(&updates).map_err(|_never| Refusal::Field {
-        field: "updates",
-        reason: "is unreadable".to_owned(),
-    })?;
-    let document =
-        Document::parse(&text, &gate.settings.validation.payload).map_err(Refusal::Payload)?;
-    match search(gate, case, agent, &document)? {
-        Some(changed) => serde_json::from_str(&changed).map_err(|_never| {
-            Refusal::Unavailable(crate::types::Unavailable::Internal("masked state is no map"))
-        }),
-        None => Ok(updates),
+    let limits = &gate.settings.validation.payload;
+    let is_json = |value: &str| {
+        let wrapped = format!("{{\"v\":{value}}}");
+        !value.is_empty() && Document::parse(&wrapped, limits).is_ok()
+    };
+    let mut text = String::from("{");
+    for (index, (field, value)) in updates.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(&quoted(field));
+        text.push(':');
+        text.push_str(&if is_json(value) { value.clone() } else { quoted(value) });
     }
+    text.push('}');
+    let document = Document::parse(&text, limits).map_err(Refusal::Payload)?;
+    let Some(changed) = search(gate, case, agent, &document)? else { return Ok(updates) };
+    let members: BTreeMap<String, &serde_json::value::RawValue> =
+        serde_json::from_str(&changed).map_err(|_never| broken_mask())?;
+    let mut masked = BTreeMap::new();
+    for (field, member) in members {
+        let was_json = updates.get(&field).is_none_or(|value| is_json(value));
+        let value = if was_json {
+            member.get().to_owned()
+        } else {
+            serde_json::from_str(member.get()).map_err(|_never| broken_mask())?
+        };
+        masked.insert(field, value);
+    }
+    Ok(masked)
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn broken_mask() -> Refusal {
+    Refusal::Unavailable(crate::types::Unavailable::Internal("a masked state is no map"))
 }
 
 /// Searches a document; returns its text if it had to be changed.

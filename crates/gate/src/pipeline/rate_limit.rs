@@ -33,7 +33,10 @@ pub(super) async fn check(
     let (Some(agent), Some(class)) = (permit.agent().cloned(), class(permit.request())) else {
         return Ok(Admitted(permit));
     };
-    let limits = limits(gate, case, &agent);
+    let limits = match class {
+        CounterClass::Message | CounterClass::Control => limits(gate, case, &agent),
+        CounterClass::Session => SESSIONS_MAX,
+    };
     let window = Read::Window { agent: agent.clone(), class, limits, now: case.at };
     match gate.store.read(window).await {
         Ok(Some(Found::Window(view))) => {
@@ -48,13 +51,17 @@ pub(super) async fn check(
     Ok(Admitted(permit))
 }
 
+// LIMIT: sessions that one agent opens, over all its instances; far above what restarts need,
+// and low enough that nobody fills the log with openings.
+const SESSIONS_MAX: RateLimits = RateLimits { per_minute: 1_200, per_hour: 36_000 };
+
 /// Returns the limits in force for an agent.
 pub(super) fn limits(gate: &Gate, case: &Case, agent: &AgentId) -> RateLimits {
     let own = case.snapshot.registration(agent).and_then(|registration| registration.limits);
     own.unwrap_or(gate.settings.limits)
 }
 
-/// Returns what a request counts as; sessions and operators are not counted.
+/// Returns what a request counts as; what operators ask is not counted.
 const fn class(request: &Request) -> Option<CounterClass> {
     match request {
         Request::Message(_) => Some(CounterClass::Message),
@@ -64,6 +71,7 @@ const fn class(request: &Request) -> Option<CounterClass> {
         | Request::ResetState
         | Request::MessageStatus(_)
         | Request::RegisterKey(_) => Some(CounterClass::Control),
-        Request::Open(_) | Request::Administer(_) => None,
+        Request::Open(_) => Some(CounterClass::Session),
+        Request::Administer(_) => None,
     }
 }

@@ -11,8 +11,8 @@ use crate::case::Case;
 use crate::gate::Gate;
 use crate::ports::{Found, Key, Read};
 use crate::types::{
-    Action, AgentId, CorrelationId, Hello, InstanceId, Message, MessageId, MessageKind, Outgoing,
-    Pending, Refusal, Request, Unavailable,
+    Action, AdminCommand, AgentId, CorrelationId, Hello, InstanceId, Message, MessageId,
+    MessageKind, Outgoing, Pending, Refusal, Request, Unavailable,
 };
 
 /// A request that is well formed.
@@ -21,6 +21,9 @@ pub(super) struct Valid {
     pub(super) agent: Option<AgentId>,
     pub(super) request: Request,
 }
+
+// LIMIT: changes that one command makes; each stands in its record.
+const CHANGES_MAX: usize = 32;
 
 // LIMIT: capabilities that one discovery names.
 const CAPABILITIES_MAX: usize = 256;
@@ -43,12 +46,14 @@ pub(super) async fn check(
             let Action::Administer(command) = action else {
                 return Err(Refusal::WrongPrincipal { needs: "an agent" });
             };
+            check_command(&command)?;
             return Ok(Valid { agent: None, request: Request::Administer(command) });
         }
     };
     let request = match action {
         // A connection that holds needs no call; there is nothing to answer.
         Action::Connect | Action::Oversize => return Err(Refusal::MessageTooLarge),
+        Action::Malformed => return Err(Refusal::MalformedRequest),
         Action::Open(hello) => open(gate, &agent, hello)?,
         Action::Send { target, message } => {
             let draft = Draft::check(gate, &agent, message)?;
@@ -91,6 +96,25 @@ pub(super) async fn check(
         Action::Administer(_) => return Err(Refusal::WrongPrincipal { needs: "an operator" }),
     };
     Ok(Valid { agent: Some(agent), request })
+}
+
+fn check_command(command: &AdminCommand) -> Result<(), Refusal> {
+    match command {
+        AdminCommand::Malformed { field, reason } => {
+            Err(Refusal::Field { field, reason: (*reason).to_owned() })
+        }
+        AdminCommand::ChangePolicy(changes) if changes.len() > CHANGES_MAX => {
+            let reason = format!("names more than {CHANGES_MAX} changes; make them one by one");
+            Err(Refusal::Field { field: "objects", reason })
+        }
+        AdminCommand::ChangePolicy(_)
+        | AdminCommand::ListAgents
+        | AdminCommand::SetLimits { .. }
+        | AdminCommand::ListDeadLetters { .. }
+        | AdminCommand::ShowDeadLetter(_)
+        | AdminCommand::ReplayDeadLetter(_)
+        | AdminCommand::DropDeadLetter(_) => Ok(()),
+    }
 }
 
 fn open(gate: &Gate, agent: &AgentId, hello: Hello) -> Result<Request, Refusal> {

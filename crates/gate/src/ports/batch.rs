@@ -111,6 +111,8 @@ pub enum CounterClass {
     Message,
     /// Everything else: state, discovery, status.
     Control,
+    /// Sessions that are opened.
+    Session,
 }
 
 /// When a message is tried again.

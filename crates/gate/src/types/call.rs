@@ -81,6 +81,8 @@ pub enum Action {
     Connect,
     /// Sends something that the wire refuses to read because it is too large.
     Oversize,
+    /// Sends something that is no message of the contract.
+    Malformed,
     /// Opens a session.
     Open(Hello),
     /// Sends a one-way message.
@@ -141,6 +143,7 @@ impl Action {
         match self {
             Self::Connect => "authentication",
             Self::Oversize => "request.oversize",
+            Self::Malformed => "request.malformed",
             Self::Open(_) => "session.open",
             Self::Send { .. } => "message.send",
             Self::Request { .. } => "message.request",
@@ -159,6 +162,13 @@ impl Action {
 /// What an operator can ask.
 #[derive(Debug, Clone)]
 pub enum AdminCommand {
+    /// Asks for something that makes no sense; refused like any malformed field.
+    Malformed {
+        /// Which field.
+        field: &'static str,
+        /// A sentence for a person.
+        reason: &'static str,
+    },
     /// Lists registered agents.
     ListAgents,
     /// Changes an access rule.
@@ -192,6 +202,7 @@ impl AdminCommand {
     #[must_use]
     pub const fn event_type(&self) -> &'static str {
         match self {
+            Self::Malformed { .. } => "admin.malformed",
             Self::ListAgents => "admin.list_agents",
             Self::ChangePolicy(_) => "policy.changed",
             Self::SetLimits { .. } => "policy.limits_changed",

@@ -52,6 +52,8 @@ pub enum Refusal {
     SessionNotConnected,
     /// The payload is not acceptable.
     Payload(inspect::Invalid),
+    /// The request is no message of the contract.
+    MalformedRequest,
     /// The request is larger than what the wire reads.
     MessageTooLarge,
     /// The message type is too long.
@@ -145,6 +147,7 @@ impl Refusal {
             | Self::InstanceConnected
             | Self::SessionNotConnected
             | Self::Payload(_)
+            | Self::MalformedRequest
             | Self::MessageTooLarge
             | Self::MessageTypeTooLong { .. }
             | Self::EnvelopeTooLarge { .. }
@@ -176,6 +179,7 @@ impl Refusal {
             Self::InstanceConnected => "instance_already_connected",
             Self::SessionNotConnected => "session_not_connected",
             Self::Payload(invalid) => invalid.code(),
+            Self::MalformedRequest => "malformed_request",
             Self::MessageTooLarge => "message_too_large",
             Self::MessageTypeTooLong { .. } => "message_type_too_long",
             Self::EnvelopeTooLarge { .. } => "envelope_too_large",
@@ -216,6 +220,7 @@ impl Refusal {
             | Self::InstanceConnected
             | Self::SessionNotConnected
             | Self::Payload(_)
+            | Self::MalformedRequest
             | Self::MessageTooLarge
             | Self::MessageTypeTooLong { .. }
             | Self::EnvelopeTooLarge { .. }
@@ -258,6 +263,7 @@ impl Refusal {
             }
             Self::CorrelationExpired => "the time for this reply is over",
             Self::ReplySenderMismatch => "another agent was asked",
+            Self::MalformedRequest => "the request is no message of this method; see proto/",
             Self::MessageTooLarge => "the request is larger than this door reads",
             Self::Credential { .. }
             | Self::WrongPrincipal { .. }
@@ -292,6 +298,7 @@ impl fmt::Display for Refusal {
             | Self::MissingCorrelation
             | Self::UnknownCorrelation
             | Self::CorrelationExpired
+            | Self::MalformedRequest
             | Self::MessageTooLarge
             | Self::ReplySenderMismatch => f.write_str(self.fixed_sentence()),
             Self::WrongPrincipal { needs } => {

@@ -6,6 +6,7 @@ mod bus;
 mod connection;
 mod mas;
 mod peer;
+mod places;
 mod status;
 
 use std::sync::Arc;
@@ -27,6 +28,10 @@ pub(crate) const MAS_PATH: &str = "/mas.runtime.v1.RuntimeService/";
 /// The path prefix under which MAS 0.4 clients ask for the same service.
 pub(crate) const MAS_PATH_OLD: &str = "/mas.v1.MasService/";
 
+// LIMIT: bytes of an operator's answer beside the largest envelope that it can hold; operators'
+// clients take as much.
+const ANSWER_ROOM: usize = 64 * 1024;
+
 /// Puts the services of the door together.
 pub(crate) async fn routes(gate: &Arc<Gate>, limits: &ServerLimits) -> (Routes, HealthReporter) {
     let bytes_max = limits.message_bytes_max;
@@ -37,9 +42,11 @@ pub(crate) async fn routes(gate: &Arc<Gate>, limits: &ServerLimits) -> (Routes, 
     .max_decoding_message_size(bytes_max)
     .max_encoding_message_size(usize::MAX);
     let bus = BusServiceServer::new(bus::BusDoor::new(Arc::clone(gate)))
-        .max_decoding_message_size(bytes_max);
+        .max_decoding_message_size(bytes_max)
+        .max_encoding_message_size(bytes_max);
     let admin = AdminServiceServer::new(admin::AdminDoor::new(Arc::clone(gate)))
-        .max_decoding_message_size(bytes_max);
+        .max_decoding_message_size(bytes_max)
+        .max_encoding_message_size(bytes_max.saturating_add(ANSWER_ROOM));
     let (reporter, health) = tonic_health::server::health_reporter();
     for name in [
         "",

@@ -19,6 +19,10 @@ pub(super) async fn run(
     command: AdminCommand,
 ) -> Result<Answer, Refusal> {
     let answer = match command {
+        // Validation refuses it; nothing is left to do for one that came by.
+        AdminCommand::Malformed { field, reason } => {
+            return Err(Refusal::Field { field, reason: reason.to_owned() });
+        }
         AdminCommand::ListAgents => {
             let agents = agents(gate, case).await?;
             record(gate, case, Vec::new()).await?;

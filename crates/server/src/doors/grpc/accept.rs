@@ -1,6 +1,6 @@
 //! Accepts connections: TLS handshakes, their bounds, and records of those that fail.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,18 +9,20 @@ use gate::types::{Action, Call, Caller, Rejection, Timestamp, TraceContext};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::service::Routes;
 
 use super::connection::{Shared, serve};
 use super::peer::{Identifier, Peer};
+use super::places::{Places, network};
 use crate::config::ServerLimits;
+use crate::reload::InForce;
 
 /// A bound listener with everything that its connections need.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) tls: watch::Receiver<InForce>,
     pub(crate) identifier: Identifier,
     pub(crate) gate: Arc<Gate>,
     pub(crate) routes: Routes,
@@ -34,10 +36,12 @@ impl Listener {
     /// Accepts connections until `closing` becomes true.
     pub(crate) async fn run(self, mut closing: watch::Receiver<bool>) {
         let connections = Arc::new(Semaphore::new(self.limits.connections_max));
-        let handshakes = Arc::new(Semaphore::new(self.limits.handshakes_max));
         let door = Arc::new(Door {
-            acceptor: TlsAcceptor::from(self.tls),
+            tls: self.tls,
             identifier: self.identifier,
+            handshakes: Semaphore::new(self.limits.handshakes_max),
+            of_address: Places::new(self.limits.connections_per_ip_max),
+            of_identity: Places::new(self.limits.connections_per_identity_max),
             failures: Failures::default(),
             shared: Shared {
                 gate: Arc::clone(&self.gate),
@@ -61,86 +65,150 @@ impl Listener {
             };
             // LIMIT: server.limits.connections_max; what is over it is closed at once.
             let Ok(place) = Arc::clone(&connections).try_acquire_owned() else {
-                tracing::warn!(%address, "closed a connection: too many are open");
+                drop(stream);
+                // Not awaited here: a slow store must not keep others from being accepted.
+                if let Some(call) = door.failure(address, OVER_ALL) {
+                    let gate = Arc::clone(&self.gate);
+                    self.gate.tasks().spawn(async move { drop(gate.run(call).await) });
+                }
                 continue;
             };
-            let (door, handshakes) = (Arc::clone(&door), Arc::clone(&handshakes));
+            let door = Arc::clone(&door);
             self.gate.tasks().spawn(async move {
-                door.welcome(stream, address, &handshakes).await;
+                door.welcome(stream, address).await;
                 drop(place);
             });
         }
     }
 }
 
+/// Why a connection is closed that is one too many.
+const OVER_ALL: Failed<'_> = Failed {
+    code: "too_many_connections",
+    reason: "the server has as many connections as it may (server.limits.connections_max)",
+};
+const OVER_ADDRESS: Failed<'_> = Failed {
+    code: "too_many_connections",
+    reason: "the address has as many connections as it may \
+             (server.limits.connections_per_ip_max)",
+};
+const OVER_IDENTITY: Failed<'_> = Failed {
+    code: "too_many_connections",
+    reason: "the identity has as many connections as it may \
+             (server.limits.connections_per_identity_max)",
+};
+
+/// Why a connection ended before it could ask for anything.
+#[derive(Debug, Clone, Copy)]
+struct Failed<'a> {
+    code: &'static str,
+    reason: &'a str,
+}
+
 struct Door {
-    acceptor: TlsAcceptor,
+    tls: watch::Receiver<InForce>,
     identifier: Identifier,
+    handshakes: Semaphore,
+    of_address: Arc<Places<IpAddr>>,
+    of_identity: Arc<Places<String>>,
     failures: Failures,
     shared: Shared,
 }
 
 impl Door {
-    async fn welcome(&self, stream: TcpStream, address: SocketAddr, handshakes: &Semaphore) {
+    async fn welcome(&self, stream: TcpStream, address: SocketAddr) {
+        // LIMIT: server.limits.connections_per_ip_max; counted before anything is read.
+        let Some(_of_address) = self.of_address.take(network(address.ip())) else {
+            drop(stream);
+            return self.record(address, OVER_ADDRESS).await;
+        };
         if let Err(cause) = stream.set_nodelay(true) {
             tracing::debug!(%cause, "cannot set nodelay");
         }
-        let Some(stream) = self.handshake(stream, address, handshakes).await else { return };
+        let (stream, authorities) = match self.handshake(stream).await {
+            Ok(done) => done,
+            Err(cause) => {
+                let reason = format!("the TLS handshake failed: {cause}");
+                let failed = Failed { code: "tls_handshake_failed", reason: &reason };
+                return self.record(address, failed).await;
+            }
+        };
         let (_, tls) = stream.get_ref();
         let Some(leaf) = identity::peer_leaf(tls) else { return };
         let caller = self.identifier.identify(leaf);
-        serve(self.shared.clone(), stream, Arc::new(Peer { caller, address })).await;
+        // LIMIT: server.limits.connections_per_identity_max; certificates that speak for nobody
+        // count as one identity.
+        let name = match &caller {
+            Caller::Verified(principal) => principal.spiffe_id.clone(),
+            Caller::Rejected(_) => String::new(),
+        };
+        let Some(_of_identity) = self.of_identity.take(name.clone()) else {
+            drop(stream);
+            let reason = format!("{}: `{name}`", OVER_IDENTITY.reason);
+            let failed = Failed { reason: &reason, ..OVER_IDENTITY };
+            return self.record(address, failed).await;
+        };
+        let trust = trust_ends(self.tls.clone(), authorities);
+        let peer = Arc::new(Peer { caller, address });
+        Box::pin(serve(self.shared.clone(), stream, peer, trust)).await;
     }
 
-    async fn handshake(
-        &self,
-        stream: TcpStream,
-        address: SocketAddr,
-        handshakes: &Semaphore,
-    ) -> Option<TlsStream<TcpStream>> {
+    /// Does the handshake; returns the stream and by which authorities it was judged.
+    async fn handshake(&self, stream: TcpStream) -> Result<(TlsStream<TcpStream>, u64), String> {
         let work = async {
-            // LIMIT: server.limits.handshakes_max; further ones wait within their timeout.
-            let _place = handshakes.acquire().await;
-            self.acceptor.accept(stream).await
+            let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
+            let hello = hello.await?;
+            // LIMIT: server.limits.handshakes_max; further ones wait within their timeout. Who
+            // has said nothing yet holds no place.
+            let _place = self.handshakes.acquire().await;
+            let InForce { config, authorities } = self.tls.borrow().clone();
+            Ok((hello.into_stream(config).await?, authorities))
         };
         match tokio::time::timeout(self.shared.limits.handshake_timeout, work).await {
-            Ok(Ok(stream)) => Some(stream),
-            Ok(Err(cause)) => {
-                self.record_failure(address, &cause.to_string()).await;
-                None
-            }
-            Err(_elapsed) => {
-                self.record_failure(address, "the handshake took too long").await;
-                None
-            }
+            Ok(done) => done.map_err(|cause: std::io::Error| cause.to_string()),
+            Err(_elapsed) => Err("the handshake took too long".to_owned()),
         }
     }
 
-    /// Has a failed handshake recorded; beyond a rate only their number is.
-    async fn record_failure(&self, address: SocketAddr, cause: &str) {
-        tracing::debug!(%address, cause, "a TLS handshake failed");
-        let gate = &self.shared.gate;
-        let Some(unrecorded) = self.failures.admit(gate.now()) else { return };
-        let mut reason = format!("the TLS handshake failed: {cause}");
+    /// Has a failed connection recorded; beyond a rate only their number is.
+    async fn record(&self, address: SocketAddr, failed: Failed<'_>) {
+        if let Some(call) = self.failure(address, failed) {
+            // The refusal is the point: it is what gets recorded.
+            drop(self.shared.gate.run(call).await);
+        }
+    }
+
+    /// Returns the call that stands for a failed connection, if it is to be recorded.
+    fn failure(&self, address: SocketAddr, Failed { code, reason }: Failed<'_>) -> Option<Call> {
+        tracing::debug!(%address, code, reason, "a connection failed");
+        let unrecorded = self.failures.admit(self.shared.gate.now())?;
+        let mut reason = reason.to_owned();
         if unrecorded > 0 {
             reason.push_str(&format!("; {unrecorded} more failed since the last record"));
         }
-        let call = Call {
-            caller: Caller::Rejected(Rejection { code: "tls_handshake_failed", reason }),
+        Some(Call {
+            caller: Caller::Rejected(Rejection { code, reason }),
             peer: address.to_string(),
             trace: TraceContext::default(),
             action: Action::Connect,
-        };
-        // The refusal is the point: it is what gets recorded.
-        drop(gate.run(call).await);
+        })
     }
 }
 
-/// Bounds the records of failed handshakes, which cost their sender almost nothing.
+/// Waits until the authorities that judged a connection are no longer those in force.
+async fn trust_ends(mut tls: watch::Receiver<InForce>, authorities: u64) {
+    let changed = tls.wait_for(|in_force| in_force.authorities != authorities).await.is_ok();
+    if !changed {
+        // Nobody looks at the files any more, so they stay in force.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Bounds the records of failed connections, which cost their maker almost nothing.
 #[derive(Default)]
 struct Failures(Mutex<(Timestamp, u32, u64)>);
 
-// LIMIT: records of failed handshakes in a second.
+// LIMIT: records of failed connections in a second.
 const RECORDS_PER_SECOND: u32 = 20;
 
 impl Failures {
@@ -166,9 +234,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_failed_handshakes_is_recorded_as_a_number() {
+    fn a_flood_of_failed_connections_is_recorded_as_a_number() {
         let failures = Failures::default();
-        let at = |second| Timestamp::from_micros(second * 1_000_000);
+        let at = |second: u64| Timestamp::from_micros(second * 1_000_000);
         for _ in 0..RECORDS_PER_SECOND {
             assert_eq!(failures.admit(at(10)), Some(0));
         }

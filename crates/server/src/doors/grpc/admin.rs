@@ -6,7 +6,7 @@ use gate::Gate;
 use gate::limits::RateLimits;
 use gate::ports::DeadLetter;
 use gate::registry::AgentStatus;
-use gate::types::{Action, AdminAnswer, AdminCommand, Answer, Refusal};
+use gate::types::{Action, AdminAnswer, AdminCommand, Answer};
 use policy::Change;
 use tonic::{Request, Response, Status};
 use wire::palisade::admin::v1 as admin;
@@ -61,11 +61,8 @@ impl admin::admin_service_server::AdminService for AdminDoor {
         request: Request<admin::ChangePolicyRequest>,
     ) -> Answered<admin::ChangePolicyResponse> {
         let (shell, body) = apart(request);
-        let Some(changes) = changes(body) else {
-            let reason = "names no known change, or no object to apply it to".to_owned();
-            return Err(status(&Refusal::Field { field: "verb", reason }));
-        };
-        let answer = self.run(&shell, AdminCommand::ChangePolicy(changes)).await?;
+        let command = changes(body).map_or(UNKNOWN_CHANGE, AdminCommand::ChangePolicy);
+        let answer = self.run(&shell, command).await?;
         let AdminAnswer::Policy { changed, revision } = answer else { return Err(mismatch()) };
         Ok(Response::new(admin::ChangePolicyResponse { changed, policy_revision: revision }))
     }
@@ -128,6 +125,12 @@ impl admin::admin_service_server::AdminService for AdminDoor {
         Ok(Response::new(admin::DropDeadLetterResponse {}))
     }
 }
+
+/// What a change that cannot be read asks of the pipeline, which refuses and records it.
+const UNKNOWN_CHANGE: AdminCommand = AdminCommand::Malformed {
+    field: "verb",
+    reason: "names no known change, or no object to apply it to",
+};
 
 /// Reads a change of the policy; nothing if it names none.
 fn changes(body: admin::ChangePolicyRequest) -> Option<Vec<Change>> {

@@ -7,13 +7,15 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use gate::Gate;
 use gate::types::{Action, Call, Caller, Refusal, TraceContext};
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
+use tonic::Code;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::Service;
@@ -33,7 +35,8 @@ pub(super) struct Shared {
     pub(super) closing: watch::Receiver<bool>,
 }
 
-// The time that open requests of an ending connection have.
+// The time that open requests of an ending connection have, or server.limits.drain_timeout_ms
+// where that is shorter.
 const GRACE: Duration = Duration::from_secs(5);
 
 // LIMIT: streams that a client may reset before the connection is closed (rapid reset).
@@ -44,8 +47,17 @@ const PENDING_RESETS_MAX: usize = 20;
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// Serves a connection whose handshake is done until either side ends it.
-pub(super) async fn serve(mut shared: Shared, stream: TlsStream<TcpStream>, peer: Arc<Peer>) {
+// LIMIT: the time of a call that is no stream, with reading its body. What was handed to the gate
+// by then is still decided and recorded.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Serves a connection whose handshake is done until either side ends it, or its trust ends.
+pub(super) async fn serve(
+    mut shared: Shared,
+    stream: TlsStream<TcpStream>,
+    peer: Arc<Peer>,
+    trust_ends: impl Future<Output = ()>,
+) {
     let limits = shared.limits;
     let (first, mut first_seen) = watch::channel(false);
     let expires_in = expires_in(&shared.gate, &peer.caller);
@@ -76,10 +88,12 @@ pub(super) async fn serve(mut shared: Shared, stream: TlsStream<TcpStream>, peer
         ended = connection.as_mut() => return log_end(ended),
         () = idle => return,
         () = tokio::time::sleep(expires_in) => {}
+        () = trust_ends => {}
         _closing = shared.closing.wait_for(|closing| *closing) => {}
     }
     connection.as_mut().graceful_shutdown();
-    if let Ok(ended) = tokio::time::timeout(GRACE, connection).await {
+    let grace = GRACE.min(limits.drain_timeout);
+    if let Ok(ended) = tokio::time::timeout(grace, connection).await {
         log_end(ended);
     }
 }
@@ -127,16 +141,25 @@ where
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Arc::clone(&self.peer));
         rename(&mut request);
+        let limit = if is_transport(&request) { Duration::MAX } else { CALL_TIMEOUT };
         let answer = self.routes.call(request);
         let (gate, peer) = (Arc::clone(&self.gate), Arc::clone(&self.peer));
         Box::pin(async move {
-            let response = answer.await?;
-            if is_oversize(&response) {
-                return Ok(refuse_oversize(&gate, &peer).await);
+            let Ok(response) = tokio::time::timeout(limit, answer).await else {
+                return Ok(Status::deadline_exceeded("call_timeout").into_http());
+            };
+            let response = response?;
+            match unread(&response) {
+                Some(action) => Ok(refuse_unread(&gate, &peer, action).await),
+                None => Ok(response),
             }
-            Ok(response)
         })
     }
+}
+
+/// Tells whether a request opens a session, whose hello has a time of its own.
+fn is_transport<B>(request: &Request<B>) -> bool {
+    request.uri().path().strip_prefix(MAS_PATH) == Some("Transport")
 }
 
 /// Lets clients of the MAS service's older name in: its messages are the same.
@@ -151,20 +174,29 @@ fn rename<B>(request: &mut Request<B>) {
     }
 }
 
-/// Tells whether the codec refused to read a request: the only source of this status here.
-fn is_oversize(response: &Response<Body>) -> bool {
-    const OUT_OF_RANGE: HeaderValue = HeaderValue::from_static("11");
-    response.headers().get("grpc-status") == Some(&OUT_OF_RANGE)
+/// Tells why the codec did not read a request, if so. These statuses have no other source here:
+/// answers of the pipeline carry their code in the metadata.
+fn unread(response: &Response<Body>) -> Option<Action> {
+    let headers = response.headers();
+    if headers.contains_key("palisade-code") {
+        return None;
+    }
+    let code = headers.get("grpc-status")?.to_str().ok()?;
+    match code.parse().map(Code::from_i32) {
+        Ok(Code::OutOfRange) => Some(Action::Oversize),
+        Ok(Code::Internal) => Some(Action::Malformed),
+        Ok(_) | Err(_) => None,
+    }
 }
 
-/// Has an oversize request recorded, and answers as gRPC servers in other languages do.
-async fn refuse_oversize(gate: &Arc<Gate>, peer: &Peer) -> Response<Body> {
+/// Has a request that could not be read refused and recorded.
+async fn refuse_unread(gate: &Arc<Gate>, peer: &Peer, action: Action) -> Response<Body> {
     let call = Call {
         caller: peer.caller.clone(),
         peer: peer.address.to_string(),
         trace: TraceContext::default(),
-        action: Action::Oversize,
+        action,
     };
-    let refusal = gate.run(call).await.err().unwrap_or(Refusal::MessageTooLarge);
+    let refusal = gate.run(call).await.err().unwrap_or(Refusal::MalformedRequest);
     status(&refusal).into_http()
 }

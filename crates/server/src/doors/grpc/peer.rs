@@ -88,5 +88,18 @@ fn trace(metadata: &MetadataMap) -> TraceContext {
         let value = metadata.get(name)?.to_str().ok()?;
         (value.len() <= TRACE_CHARS_MAX).then(|| value.to_owned())
     };
-    TraceContext { traceparent: text("traceparent"), tracestate: text("tracestate") }
+    let traceparent = text("traceparent").filter(|text| is_traceparent(text));
+    // Without its parent a state means nothing.
+    let tracestate = traceparent
+        .as_ref()
+        .and_then(|_| text("tracestate"))
+        .filter(|text| text.bytes().all(|b| matches!(b, b' '..=b'~')));
+    TraceContext { traceparent, tracestate }
+}
+
+/// Tells whether a text is a `traceparent` of W3C Trace Context, version 00.
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_hex = |part: &str| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    parts.iter().map(|part| part.len()).eq([2, 32, 16, 2]) && parts.iter().all(|part| is_hex(part))
 }

@@ -39,6 +39,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::ExpectedHello
         | Refusal::InvalidInstance
         | Refusal::Payload(_)
+        | Refusal::MalformedRequest
         | Refusal::MessageTypeTooLong { .. }
         | Refusal::Field { .. }
         | Refusal::MissingCorrelation
