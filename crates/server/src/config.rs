@@ -57,6 +57,9 @@ pub struct Config {
     pub storage: Storage,
     /// What works, but perhaps not as meant; one sentence each, with its place.
     pub warnings: Vec<String>,
+    /// Names what was set in the file and the environment: SHA-256, in hexadecimal, of its JSON
+    /// text. The same for the same settings, whatever their order and comments.
+    pub fingerprint: String,
 }
 
 /// The address, the certificate, the identities and the limits of connections.
@@ -129,10 +132,13 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, Vec<Config
     if !report.is_empty() {
         return Err(report.into_errors());
     }
+    let fingerprint = audit::payload_hash(&value.to_string());
     let file = serde_json::from_value(value).map_err(|error| {
         vec![ConfigError::about(ConfigErrorCode::Value, path, error.to_string())]
     })?;
-    resolve::resolve(file, path, &root, report)
+    let mut config = resolve::resolve(file, path, &root, report)?;
+    config.fingerprint = fingerprint;
+    Ok(config)
 }
 
 /// Returns the JSON Schema, draft 2020-12, of a configuration file.

@@ -6,6 +6,7 @@ pub mod config;
 mod copy;
 mod doors;
 mod parts;
+mod reload;
 mod serve;
 
 pub use parts::{SystemClock, gate_parts};

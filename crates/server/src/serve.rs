@@ -17,6 +17,7 @@ use crate::config::{self, Config};
 use crate::copy::AuditCopy;
 use crate::doors::grpc;
 use crate::parts::{SystemClock, gate_parts};
+use crate::reload::TlsFiles;
 
 /// Why a server did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -118,8 +119,8 @@ async fn open_engine(
             queue_len_max: delivery.queue_len_max,
             total_bytes_max: storage.bytes_max,
             dead_letters_max: delivery.dead_letters_max,
+            dead_letter_bytes_max: delivery.dead_letter_bytes_max,
             statuses_max: usize::try_from(delivery.statuses_max).unwrap_or(usize::MAX),
-            ..Bounds::default()
         },
         durability: match storage.durability {
             config::Durability::Fsync => Durability::Fsync,
@@ -160,7 +161,7 @@ impl std::fmt::Debug for Running {
 pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, ServeError> {
     let server = &config.server;
     let now = i64::try_from(SystemClock.now().seconds()).unwrap_or(i64::MAX);
-    let tls = identity::load_server(&server.tls.cert, &server.tls.key, &server.tls.client_ca, now)?;
+    let tls = TlsFiles::load(&server.tls, now)?;
     let copy = AuditCopy::open(&config.gateway.audit, &store)?;
     let socket = bind(server.listen).await?;
     let address = socket.local_addr().map_err(|cause| ServeError::Listen {
@@ -174,13 +175,14 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
     let accepting = watch::Sender::new(false);
     let listener = grpc::Listener {
         socket,
-        tls,
+        tls: tls.in_force(),
         identifier: grpc::Identifier::new(server),
         gate: Arc::clone(&gate),
         routes,
         limits: server.limits,
     };
     gate.tasks().spawn(listener.run(accepting.subscribe()));
+    gate.tasks().spawn(tls.follow(Arc::clone(&gate), accepting.subscribe()));
     let copying = watch::Sender::new(false);
     // Not a task of the gate: it goes on until the gate's last record is written.
     let copy = copy.map(|copy| gate::tasks::Tasks::default().spawn(copy.run(copying.subscribe())));

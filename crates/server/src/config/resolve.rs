@@ -57,6 +57,8 @@ pub(super) fn resolve(
         delivery: file.delivery,
         storage: file.storage,
         warnings: Vec::new(),
+        // Made from the same values by `load`, which has them as text.
+        fingerprint: String::new(),
     };
     resolve.rules(&config);
     resolve.dlp(&config);

@@ -83,7 +83,8 @@ pub struct Delivery {
     /// What happens to a message for an agent that is not connected. Default queue; refuse is
     /// what a MAS server does.
     pub offline: Offline,
-    /// Milliseconds after which a queued message becomes a dead letter. Default 86400000, a day.
+    /// Milliseconds after which a queued message ends as expired: its payload is gone, and it
+    /// cannot be replayed. Default 86400000, a day.
     #[serde(rename = "expire_after_ms", with = "milliseconds")]
     #[schemars(with = "u64", range(min = 1, max = 31_536_000_000_u64))]
     pub expire_after: Duration,
@@ -111,9 +112,13 @@ pub struct Delivery {
     /// what a gRPC client takes by default.
     #[schemars(range(min = 1_024, max = 67_108_864))]
     pub envelope_bytes_max: usize,
-    /// Dead letters that are kept; the oldest goes first. Default 1000000.
+    /// Dead letters that are kept. Default 1000000. None goes by itself: what is over is not
+    /// taken, and stays in its queue until letters are replayed or dropped.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub dead_letters_max: u64,
+    /// Bytes of those dead letters. Default 4294967296.
+    #[schemars(range(min = 1_024, max = 1_125_899_906_842_624_u64))]
+    pub dead_letter_bytes_max: u64,
     /// Messages whose fate can still be asked for after it is settled. Default 100000.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub statuses_max: u64,
@@ -135,6 +140,7 @@ impl Default for Delivery {
             queue_len_max: 100_000,
             envelope_bytes_max: 4_194_304,
             dead_letters_max: 1_000_000,
+            dead_letter_bytes_max: 4_294_967_296,
             statuses_max: 100_000,
         }
     }

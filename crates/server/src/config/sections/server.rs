@@ -9,7 +9,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::milliseconds;
+use super::units::{milliseconds, seconds};
 
 /// The section `server` as it is written.
 #[derive(Deserialize, JsonSchema)]
@@ -56,6 +56,16 @@ pub struct Tls {
     /// this file's folder.
     #[schemars(with = "String", extend("format" = "path"))]
     pub client_ca: PathBuf,
+    /// Seconds between looks at the three files: changed ones are used for new connections
+    /// without a restart, and a changed CA ends the connections that the old one let in. Default
+    /// 5; 0 never looks.
+    #[serde(rename = "reload_seconds", default = "reload_every", with = "seconds")]
+    #[schemars(with = "f64", range(min = 0, max = 86_400), extend("default" = 5.0))]
+    pub reload_every: Duration,
+}
+
+const fn reload_every() -> Duration {
+    Duration::from_secs(5)
 }
 
 /// The section `server.spiffe` as it is written.
@@ -90,6 +100,13 @@ pub struct ServerLimits {
     /// Connections open at once. Default 4096; more are closed at once.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub connections_max: usize,
+    /// Of these, connections from one address (IPv6: from one /64 network). Default 1024.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections_per_ip_max: usize,
+    /// And connections of one agent or operator, however many addresses they come from. Default
+    /// 1024.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections_per_identity_max: usize,
     /// Milliseconds for a TLS handshake. Default 5000; a slow peer holds nothing longer.
     #[serde(rename = "handshake_timeout_ms", with = "milliseconds")]
     #[schemars(with = "u64", range(min = 1, max = 600_000))]
@@ -98,7 +115,7 @@ pub struct ServerLimits {
     /// can ask for.
     #[schemars(range(min = 1, max = 65_536))]
     pub handshakes_max: usize,
-    /// Streams open at once on one connection. Default 1024.
+    /// Streams open at once on one connection. Default 256; clients wait with what is over it.
     #[schemars(range(min = 1, max = 65_536))]
     pub streams_per_connection_max: u32,
     /// Bytes of one gRPC message that is received. Default 4194304, the default of gRPC.
@@ -134,9 +151,11 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections_max: 4_096,
+            connections_per_ip_max: 1_024,
+            connections_per_identity_max: 1_024,
             handshake_timeout: Duration::from_secs(5),
             handshakes_max: 256,
-            streams_per_connection_max: 1_024,
+            streams_per_connection_max: 256,
             message_bytes_max: 4_194_304,
             header_bytes_max: 16_384,
             keepalive_interval: Duration::from_secs(20),
