@@ -2,6 +2,7 @@
 //!
 //! The files are the audit crate's; this decides when the next one begins.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use audit::{ArchiveError, ArchiveWriter, Entry, file_name};
@@ -22,9 +23,9 @@ impl Archive {
     pub(super) fn open(folder: &Path, file_bytes: u64) -> Result<Self, ArchiveError> {
         let mut archive = Self { folder: folder.to_owned(), file_bytes, writer: None, next_seq: 1 };
         for first in files(folder)?.into_iter().rev() {
-            let writer = ArchiveWriter::open(folder.join(file_name(first)))?;
-            let last = writer.last();
-            archive.writer.get_or_insert(writer);
+            let found = writer(&folder.join(file_name(first)))?;
+            let last = found.last();
+            archive.writer.get_or_insert(found);
             if let Some(last) = last {
                 archive.next_seq = last.seq.saturating_add(1);
                 break;
@@ -44,7 +45,7 @@ impl Archive {
         }
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            none => none.insert(ArchiveWriter::open(self.folder.join(file_name(entry.link.seq)))?),
+            none => none.insert(writer(&self.folder.join(file_name(entry.link.seq)))?),
         };
         writer.append(entry)?;
         self.next_seq = entry.link.seq.saturating_add(1);
@@ -55,6 +56,17 @@ impl Archive {
     pub(super) fn sync(&mut self) -> Result<(), ArchiveError> {
         self.writer.as_mut().map_or(Ok(()), ArchiveWriter::sync)
     }
+}
+
+/// Opens a file of the archive. One that could not be begun is removed: when it is opened again,
+/// nothing would show that its name or beginning may not be on disk.
+fn writer(path: &Path) -> Result<ArchiveWriter, ArchiveError> {
+    let opened = ArchiveWriter::open(path);
+    if let Err(ArchiveError::Io { verb: "begin", .. }) = &opened {
+        // The first error matters.
+        fs::remove_file(path).unwrap_or_default();
+    }
+    opened
 }
 
 /// Returns the numbers of the first entries of the archive's files, lowest first.

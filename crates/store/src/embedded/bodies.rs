@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use super::change::{Body, BodyFile};
-use super::disk::{create, sync_folder};
+use super::disk::{Disk, create};
 use super::folder::Folder;
 
 /// Reads envelopes, with each file opened once.
@@ -60,14 +60,15 @@ impl<'a> BodyReader<'a> {
 #[derive(Debug)]
 pub(super) struct BodyWriter<'a> {
     folder: &'a Folder,
+    disk: &'a dyn Disk,
     next: u64,
     current: Option<(BodyFile, u64, BufWriter<File>)>,
 }
 
 impl<'a> BodyWriter<'a> {
     /// Begins with a file of this number when the first envelope comes.
-    pub(super) const fn new(folder: &'a Folder, next: u64) -> Self {
-        Self { folder, next, current: None }
+    pub(super) const fn new(folder: &'a Folder, disk: &'a dyn Disk, next: u64) -> Self {
+        Self { folder, disk, next, current: None }
     }
 
     /// Writes an envelope; returns its place.
@@ -96,7 +97,7 @@ impl<'a> BodyWriter<'a> {
     pub(super) fn finish(&mut self) -> io::Result<()> {
         if let Some((_, _, out)) = self.current.take() {
             out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-            sync_folder(&self.folder.bodies())?;
+            self.disk.sync_folder(&self.folder.bodies())?;
         }
         Ok(())
     }

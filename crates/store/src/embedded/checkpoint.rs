@@ -18,7 +18,6 @@ use gate::types::MessageId;
 use super::archive::Archive;
 use super::bodies::{BodyReader, BodyWriter};
 use super::change::{Body, BodyFile};
-use super::disk::sync_folder;
 use super::folder::numbered;
 use super::replay::{Step, Walk, decode, entries};
 use super::shared::Shared;
@@ -34,7 +33,7 @@ pub(super) struct Upto {
     pub(super) position: u64,
 }
 
-/// Why a checkpoint was not made; the files are as usable as before.
+/// Why a checkpoint was not made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CheckpointError {
     #[error(transparent)]
@@ -45,6 +44,21 @@ pub(super) enum CheckpointError {
     Envelope(String),
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The snapshot has its name, what depends on it may not be so.
+    #[error("a checkpoint was broken off: {0}")]
+    Halfway(io::Error),
+}
+
+impl CheckpointError {
+    /// Returns whether it is unknown what is on disk, so that trying again could lose something;
+    /// otherwise the files are as usable as before.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Halfway(_) => true,
+            Self::Archive(error) => matches!(error, ArchiveError::Io { verb: "sync", .. }),
+            Self::Log(_) | Self::Envelope(_) | Self::Io(_) => false,
+        }
+    }
 }
 
 /// Makes checkpoints, one after the other.
@@ -63,19 +77,24 @@ impl Checkpointer {
 
     /// Makes a checkpoint for each wish until the other end of `wanted` is gone.
     pub(super) fn run(mut self, wanted: &Receiver<()>) -> Self {
-        while wanted.recv().is_ok() {
+        while wanted.recv().is_ok() && self.shared.fatal().is_none() {
             let upto = *self.shared.active.lock();
             self.checkpoint_or_warn(upto);
         }
         self
     }
 
-    /// Makes a checkpoint; a failure is logged, the log stays and the next one tries again.
+    /// Makes a checkpoint; after a failure the log stays and the next one tries again, unless it
+    /// is unknown what is on disk: then the store stops.
     pub(super) fn checkpoint_or_warn(&mut self, upto: Upto) {
         if let Err(error) = self.checkpoint(upto) {
             // What the archive has written is found again when it is opened.
             self.archive = None;
-            tracing::error!(%error, "no checkpoint could be made, the log is kept");
+            if error.is_final() {
+                self.shared.die(error.to_string());
+            } else {
+                tracing::error!(%error, "no checkpoint could be made, the log is kept");
+            }
         }
     }
 
@@ -91,8 +110,18 @@ impl Checkpointer {
         }
         self.replay(&mut snapshot, lowest, upto)?;
         let moves = self.move_bodies(&mut snapshot.state, upto.segment)?;
-        let bytes = snapshot.write(&shared.folder)?;
+        let (draft, bytes) = snapshot.draft(&shared.folder)?;
+        fs::rename(draft, shared.folder.snapshot(snapshot.position))?;
         shared.snapshot_bytes.store(bytes, Ordering::Relaxed);
+        let sealed: Vec<u64> = segments.into_iter().filter(|n| *n < upto.segment).collect();
+        self.settle(&snapshot, &moves, &sealed).map_err(CheckpointError::Halfway)
+    }
+
+    /// Makes everything follow the snapshot that has just got its name. Nothing here may be
+    /// tried again: the next checkpoint would begin with a snapshot that does not hold.
+    fn settle(&self, snapshot: &Snapshot, moves: &[Move], sealed: &[u64]) -> io::Result<()> {
+        let shared = &self.shared;
+        shared.disk.sync_folder(&shared.folder.snapshots())?;
         for some in moves.chunks(MOVES_PER_LOCK) {
             let mut state = shared.state.lock();
             for (message, from, to) in some {
@@ -100,12 +129,8 @@ impl Checkpointer {
             }
         }
         shared.state.lock().purge_windows();
-        for number in segments.into_iter().filter(|number| *number < upto.segment) {
-            shared.spares.recycle(&shared.folder.segment(number))?;
-        }
-        sync_folder(&log)?;
-        self.remove_old(&snapshot)?;
-        Ok(())
+        shared.spares.recycle(sealed)?;
+        self.remove_old(snapshot)
     }
 
     /// Brings the snapshot forward and the records of sealed segments into the archive.
@@ -159,10 +184,19 @@ impl Checkpointer {
             .collect();
         moving.sort_unstable_by_key(|(_, body)| (body.file, body.offset));
         let next = numbered(&folder.bodies(), "body")?.last().map_or(1, |last| last + 1);
-        let (mut reader, mut writer) = (BodyReader::new(folder), BodyWriter::new(folder, next));
+        let mut reader = BodyReader::new(folder);
+        let mut writer = BodyWriter::new(folder, &*self.shared.disk, next);
         let mut moves = Vec::with_capacity(moving.len());
         for (message, from) in moving {
-            let envelope = reader.read(from).map_err(CheckpointError::Envelope)?;
+            let envelope = match (reader.read(from), from.file) {
+                (Ok(envelope), _) => envelope,
+                // Its file stays for it, so nothing else has to wait.
+                (Err(why), BodyFile::Moved(_)) => {
+                    tracing::error!(%message, why, "an envelope cannot be read, it is not moved");
+                    continue;
+                }
+                (Err(why), BodyFile::Segment(_)) => return Err(CheckpointError::Envelope(why)),
+            };
             let to = writer.write(&envelope, from.crc)?;
             state.relocate(message, from, to);
             moves.push((message, from, to));
@@ -192,7 +226,7 @@ impl Checkpointer {
     }
 
     /// Removes what the new snapshot no longer needs.
-    fn remove_old(&self, snapshot: &Snapshot) -> Result<(), CheckpointError> {
+    fn remove_old(&self, snapshot: &Snapshot) -> io::Result<()> {
         let folder = &self.shared.folder;
         let live = live_bytes(&snapshot.state);
         for number in numbered(&folder.bodies(), "body")? {

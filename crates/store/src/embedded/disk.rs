@@ -1,4 +1,4 @@
-//! The three things that the log asks of the file system, so that tests can make them fail.
+//! What the engine asks of the file system when it writes, so that tests can make it fail.
 //!
 //! Reading is not here: damage is tested with damaged files.
 
@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// What the log's writing goes through.
+/// What writing goes through.
 pub(super) trait Disk: Debug + Send + Sync {
     /// Makes a file of so many zeros that are on disk; leaves no file behind if it fails.
     fn fill(&self, path: &Path, bytes: u64) -> io::Result<()>;
@@ -18,6 +18,9 @@ pub(super) trait Disk: Debug + Send + Sync {
 
     /// Returns when the file's bytes are on disk.
     fn sync(&self, file: &File) -> io::Result<()>;
+
+    /// Returns when the names in a folder survive a loss of power.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
 }
 
 /// The file system as it is.
@@ -41,6 +44,10 @@ impl Disk for RealDisk {
     fn sync(&self, file: &File) -> io::Result<()> {
         file.sync_data()
     }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
 }
 
 /// Writes real zeros: only then does a later sync not have to wait for the file system's journal.
@@ -59,11 +66,6 @@ fn fill(path: &Path, bytes: u64) -> io::Result<()> {
 /// Makes a file that only its owner may read.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
-}
-
-/// Makes the names in a folder survive a loss of power.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 /// Returns whether an error says that there is no room, which can pass.

@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::OpenError;
+use super::disk::Disk;
 
 /// Where the files of a store are.
 #[derive(Debug, Clone)]
@@ -20,16 +21,18 @@ impl Folder {
         Self { root: root.to_owned() }
     }
 
-    /// Makes the folders and takes the lock, which lasts as long as the returned file is open.
-    pub(super) fn prepare(&self) -> Result<File, OpenError> {
+    /// Makes the folders, so that they survive a loss of power, and takes the lock, which lasts
+    /// as long as the returned file is open.
+    pub(super) fn prepare(&self, disk: &dyn Disk) -> Result<File, OpenError> {
         if self.root.exists() && !self.root.is_dir() {
             return Err(OpenError::NotAFolder { path: self.root.clone() });
         }
-        make(&self.root)?;
+        make_with_parents(&self.root, disk)?;
         let lock = self.lock()?;
         for folder in [self.log(), self.snapshots(), self.bodies(), self.audit()] {
             make(&folder)?;
         }
+        disk.sync_folder(&self.root).map_err(OpenError::io(&self.root, "sync"))?;
         Ok(lock)
     }
 
@@ -107,6 +110,23 @@ pub(super) fn numbered(folder: &Path, extension: &str) -> io::Result<Vec<u64>> {
     }
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// Makes a folder and those above it that are missing, each with its name on disk.
+fn make_with_parents(folder: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
+    let missing: Vec<_> = folder.ancestors().take_while(|path| !is_there(path)).collect();
+    for folder in missing.into_iter().rev() {
+        make(folder)?;
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or_else(|| Path::new("."));
+        disk.sync_folder(parent).map_err(OpenError::io(parent, "sync"))?;
+    }
+    Ok(())
+}
+
+/// Returns whether a path is there; the empty one, above a relative path, is where we are.
+fn is_there(path: &Path) -> bool {
+    path.as_os_str().is_empty() || path.exists()
 }
 
 fn make(folder: &Path) -> Result<(), OpenError> {

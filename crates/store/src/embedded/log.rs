@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use super::Durability;
-use super::disk::{Disk, is_no_room, sync_folder};
+use super::disk::{Disk, is_no_room};
 use super::folder::Folder;
 use super::segment::{FRAMES_FROM, SegmentHead};
 use super::spares::Spares;
@@ -155,7 +155,7 @@ fn begin(
     disk.write(&file, &head.encode(), 0)?;
     disk.sync(&file)?;
     fs::rename(spare, folder.segment(head.number))?;
-    sync_folder(&folder.log())?;
+    disk.sync_folder(&folder.log())?;
     let end = LogEnd { number: head.number, len, offset: FRAMES_FROM, position: head.start };
     Ok((file, end))
 }

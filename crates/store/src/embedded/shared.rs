@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::Options;
 use super::bells::Bells;
 use super::checkpoint::Upto;
+use super::disk::Disk;
 use super::folder::Folder;
 use super::spares::Spares;
 use super::state::State;
@@ -22,6 +23,7 @@ use super::state::State;
 pub(super) struct Shared {
     pub(super) folder: Folder,
     pub(super) options: Options,
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) spares: Arc<Spares>,
     pub(super) state: Mutex<State>,
     pub(super) bells: Bells,

@@ -3,9 +3,9 @@
 //! Written and read item by item, so memory does not grow with it; envelopes and audit records
 //! are not in it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use audit::{Chain, Hash};
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use gate::types::{AgentId, MessageId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::change::{Body, Head};
-use super::disk::{create, sync_folder};
+use super::disk::create;
 use super::folder::Folder;
 use super::state::{Ended, Letter, Message, Spot, State, Value};
 use super::{OpenError, Options};
@@ -58,14 +58,12 @@ impl Snapshot {
         Self { state, chain: Chain::genesis(), position: 0 }
     }
 
-    /// Writes the snapshot so that it is there as a whole or not at all; returns its size.
-    pub(super) fn write(&self, folder: &Folder) -> io::Result<u64> {
-        let path = folder.snapshot(self.position);
-        let draft = path.with_extension("draft");
+    /// Writes the snapshot to the disk; it counts when its file has its name. Returns the file
+    /// and its size.
+    pub(super) fn draft(&self, folder: &Folder) -> io::Result<(PathBuf, u64)> {
+        let draft = folder.snapshot(self.position).with_extension("draft");
         let bytes = self.write_items(&draft)?;
-        fs::rename(draft, path)?;
-        sync_folder(&folder.snapshots())?;
-        Ok(bytes)
+        Ok((draft, bytes))
     }
 
     fn write_items(&self, path: &Path) -> io::Result<u64> {

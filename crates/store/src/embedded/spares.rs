@@ -3,7 +3,7 @@
 //! One is kept ahead; segments that a checkpoint has emptied are used again.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
@@ -11,7 +11,7 @@ use std::sync::mpsc::Receiver;
 use parking_lot::Mutex;
 
 use super::OpenError;
-use super::disk::{Disk, sync_folder};
+use super::disk::Disk;
 use super::folder::{Folder, numbered};
 
 /// The files that wait to become segments.
@@ -45,6 +45,8 @@ impl Spares {
             waiting: Mutex::default(),
             next: AtomicU64::new(1),
         };
+        // A name that is not on disk yet must not lead back to the segment that the file was.
+        spares.disk.sync_folder(&log).map_err(OpenError::io(&log, "sync"))?;
         for number in list("spare")? {
             spares.keep(folder.spare(number)).map_err(OpenError::io(&log, "clear"))?;
             next = number.saturating_add(1);
@@ -73,11 +75,18 @@ impl Spares {
         Ok(spare)
     }
 
-    /// Uses the file of an emptied segment again, or removes it if there are enough.
-    pub(super) fn recycle(&self, segment: &Path) -> std::io::Result<()> {
-        let spare = self.folder.spare(self.next.fetch_add(1, Ordering::Relaxed));
-        fs::rename(segment, &spare)?;
-        self.keep(spare)
+    /// Uses the files of emptied segments again, or removes them if there are enough.
+    pub(super) fn recycle(&self, segments: &[u64]) -> std::io::Result<()> {
+        let mut renamed = Vec::with_capacity(segments.len());
+        for number in segments {
+            let spare = self.folder.spare(self.next.fetch_add(1, Ordering::Relaxed));
+            fs::rename(self.folder.segment(*number), &spare)?;
+            renamed.push(spare);
+        }
+        // INVARIANT: no file gets the head of a later segment while a loss of power could bring
+        // its old name back.
+        self.disk.sync_folder(&self.folder.log())?;
+        renamed.into_iter().try_for_each(|spare| self.keep(spare))
     }
 
     fn keep(&self, path: PathBuf) -> std::io::Result<()> {
@@ -98,7 +107,7 @@ impl Spares {
                 continue;
             }
             let made = self.make(self.bytes);
-            match made.and_then(|path| sync_folder(&self.folder.log()).map(|()| path)) {
+            match made.and_then(|path| self.disk.sync_folder(&self.folder.log()).map(|()| path)) {
                 Ok(path) => self.waiting.lock().push(path),
                 Err(error) => tracing::warn!(%error, "cannot make the next log segment ahead"),
             }

@@ -85,7 +85,7 @@ pub(super) fn start(
     disk: Arc<dyn Disk>,
 ) -> Result<(Arc<Shared>, Threads), OpenError> {
     let folder = Folder::new(dir);
-    let lock = folder.prepare()?;
+    let lock = folder.prepare(&*disk)?;
     let Recovered { snapshot, end } = recover(&folder, &options)?;
     let spares = Spares::open(&folder, Arc::clone(&disk), options.segment_bytes)?;
     let spares = Arc::new(spares);
@@ -94,7 +94,7 @@ pub(super) fn start(
     let (requests, requested) = sync_channel(options.waiting_max);
     let tools = Tools {
         folder: folder.clone(),
-        disk,
+        disk: Arc::clone(&disk),
         spares: Arc::clone(&spares),
         want_spare,
         durability: options.durability,
@@ -104,6 +104,7 @@ pub(super) fn start(
     let shared = Arc::new(Shared {
         folder,
         options,
+        disk,
         spares: Arc::clone(&spares),
         state: Mutex::new(snapshot.state),
         bells: Bells::default(),
@@ -118,11 +119,19 @@ pub(super) fn start(
     let checkpointer = Checkpointer::new(Arc::clone(&shared));
     let failed =
         |source| OpenError::Io { path: dir.to_owned(), doing: "start a thread for", source };
+    let watch = |what| Watch { shared: Arc::clone(&shared), what };
+    let filler = thread("store-spares", watch("the maker of log segments"), move || {
+        spares.run(&spare_wanted);
+    });
+    let checkpointer = thread("store-checkpoint", watch("the maker of checkpoints"), move || {
+        checkpointer.run(&checkpoint_wanted)
+    });
+    let committer =
+        thread("store-commit", watch("the committer"), move || committer.run(&requested));
     let running = Running {
-        filler: thread("store-spares", move || spares.run(&spare_wanted)).map_err(failed)?,
-        checkpointer: thread("store-checkpoint", move || checkpointer.run(&checkpoint_wanted))
-            .map_err(failed)?,
-        committer: thread("store-commit", move || committer.run(&requested)).map_err(failed)?,
+        filler: filler.map_err(failed)?,
+        checkpointer: checkpointer.map_err(failed)?,
+        committer: committer.map_err(failed)?,
         lock,
     };
     Ok((shared, Threads { requests, running: Mutex::new(Some(running)) }))
@@ -130,9 +139,28 @@ pub(super) fn start(
 
 fn thread<T: Send + 'static>(
     name: &str,
+    watch: Watch,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> std::io::Result<JoinHandle<T>> {
-    Builder::new().name(name.to_owned()).spawn(work)
+    Builder::new().name(name.to_owned()).spawn(move || {
+        let _watch = watch;
+        work()
+    })
+}
+
+/// Stops the store if the thread that has it panics: nobody would do its work any more, and what
+/// it left half done must not be built upon.
+struct Watch {
+    shared: Arc<Shared>,
+    what: &'static str,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.die(format!("{} has failed; this is a fault of the program", self.what));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,18 @@
 //! A disk that is full or fails: refused before anything has changed, or stopped for good.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 
 use parking_lot::Mutex;
 
 use super::*;
 use crate::embedded::FatalHook;
+use crate::embedded::checkpoint::Checkpointer;
 use crate::embedded::disk::{Disk, RealDisk};
+use crate::embedded::folder::{Folder, numbered};
 
 /// A disk whose faults can be switched on.
 #[derive(Debug, Default)]
@@ -16,6 +20,12 @@ struct Faulty {
     is_full: AtomicBool,
     fails_to_write: AtomicBool,
     fails_to_sync: AtomicBool,
+    panics: AtomicBool,
+    panics_at_folders: AtomicBool,
+    /// The folder whose names cannot be brought to the disk.
+    unsyncable: Mutex<Option<PathBuf>>,
+    /// Folders whose names were brought to the disk.
+    synced: Mutex<Vec<PathBuf>>,
 }
 
 impl Disk for Faulty {
@@ -27,6 +37,7 @@ impl Disk for Faulty {
     }
 
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        assert!(!self.panics.load(Ordering::SeqCst), "a fault of the program");
         if self.fails_to_write.load(Ordering::SeqCst) {
             return Err(io::Error::other("broken"));
         }
@@ -38,6 +49,102 @@ impl Disk for Faulty {
             return Err(io::Error::other("broken"));
         }
         RealDisk.sync(file)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        if self.unsyncable.lock().as_deref() == Some(path) {
+            assert!(!self.panics_at_folders.load(Ordering::SeqCst), "a fault of the program");
+            return Err(io::Error::other("broken"));
+        }
+        self.synced.lock().push(path.to_owned());
+        RealDisk.sync_folder(path)
+    }
+}
+
+/// Opens a store on a faulty disk; what the hook is told comes out of the channel.
+fn faulty(
+    folder: &Path,
+    mut options: Options,
+) -> (Arc<Embedded>, Arc<Faulty>, mpsc::Receiver<String>) {
+    let disk = Arc::new(Faulty::default());
+    let (tell, told) = mpsc::channel();
+    options.on_fatal = FatalHook::new(move |why| tell.send(why.to_owned()).unwrap());
+    let store = Embedded::open_on(folder, options, Arc::<Faulty>::clone(&disk)).unwrap();
+    (store, disk, told)
+}
+
+/// Waits until the hook is called and checks that the store takes nothing more.
+async fn is_dead(store: &Embedded, told: &mpsc::Receiver<String>) {
+    told.recv_timeout(Duration::from_secs(30)).unwrap();
+    let refused = store.commit(batch(9_999)).await;
+    assert!(matches!(refused, Err(StoreError::Unreachable(_))), "{refused:?}");
+    assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Empty), "the hook is called once");
+}
+
+#[tokio::test]
+async fn an_emptied_segment_is_not_used_before_its_new_name_is_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, disk, _told) = faulty(folder.path(), options());
+    commit(&store, 1..60).await;
+    *disk.unsyncable.lock() = Some(store.shared.folder.log());
+    assert!(store.shared.spares.recycle(&[1]).is_err());
+    for _ in 0..3 {
+        let spare = store.shared.spares.take(1).unwrap();
+        assert!(fs::read(&spare).unwrap().iter().all(|byte| *byte == 0), "{}", spare.display());
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_whose_name_may_not_be_on_disk_ends_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, disk, told) = faulty(folder.path(), options());
+    commit(&store, 1..60).await;
+    let names = Folder::new(folder.path());
+    let segments = numbered(&names.log(), "seg").unwrap();
+    *disk.unsyncable.lock() = Some(names.snapshots());
+    let upto = *store.shared.active.lock();
+    Checkpointer::new(Arc::clone(&store.shared)).checkpoint_or_warn(upto);
+    is_dead(&store, &told).await;
+    assert_eq!(numbered(&names.log(), "seg").unwrap(), segments, "a segment was let go");
+    assert!(store.close().is_err());
+    holds(&open(folder.path()), folder.path(), 1..60).await;
+}
+
+#[tokio::test]
+async fn a_committer_that_panics_ends_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, disk, told) = faulty(folder.path(), options());
+    commit(&store, 1..3).await;
+    disk.panics.store(true, Ordering::SeqCst);
+    let refused = store.commit(batch(3)).await;
+    assert!(matches!(refused, Err(StoreError::Unreachable(_))), "{refused:?}");
+    is_dead(&store, &told).await;
+    drop(store);
+    holds(&open(folder.path()), folder.path(), 1..3).await;
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_panics_ends_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let often = Options { checkpoint_bytes: 8 << 10, ..options() };
+    let (store, disk, told) = faulty(folder.path(), often);
+    *disk.unsyncable.lock() = Some(store.shared.folder.snapshots());
+    disk.panics_at_folders.store(true, Ordering::SeqCst);
+    for number in 1..100 {
+        // From some moment on they are refused.
+        store.commit(batch(number)).await.unwrap_or_default();
+    }
+    is_dead(&store, &told).await;
+}
+
+#[tokio::test]
+async fn the_names_of_a_new_store_are_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("above").join("store");
+    let (_store, disk, _told) = faulty(&root, options());
+    let synced = disk.synced.lock();
+    for path in [folder.path(), root.parent().unwrap(), &root] {
+        assert!(synced.iter().any(|synced| synced == path), "{} is not", path.display());
     }
 }
 
