@@ -32,11 +32,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use gate::ports::{Batch, Claim, Found, Leased, Leases, Read, Scan, Store, StoreError};
-use gate::types::AgentId;
+use gate::types::{AgentId, SessionId};
 use tokio::sync::oneshot;
 
 use self::committer::{Request, Waiting};
@@ -44,7 +43,7 @@ use self::disk::{Disk, RealDisk};
 pub use self::error::OpenError;
 pub use self::options::{Durability, FatalHook, Options};
 use self::shared::Shared;
-use self::state::Picked;
+use self::state::{Picked, Spot};
 use self::threads::Threads;
 pub use self::trail::{AuditTrail, read_audit};
 use crate::bounds::size_of;
@@ -118,27 +117,31 @@ impl Embedded {
         (picked, Leases { messages: Vec::new(), wake_at, seen })
     }
 
-    /// Adds the envelopes that are not in memory; gives all leases back if one cannot be read.
-    async fn deliver(&self, picked: Vec<Picked>, mut leases: Leases) -> Result<Leases, StoreError> {
+    /// Adds the envelopes that are not in memory. A message whose envelope cannot be read is set
+    /// aside: it holds up no other.
+    async fn deliver(
+        &self,
+        holder: SessionId,
+        picked: Vec<Picked>,
+        mut leases: Leases,
+    ) -> Result<Leases, StoreError> {
         let absent: Vec<_> =
             picked.iter().filter(|p| p.envelope.is_none()).map(|p| p.head.message).collect();
         let mut read = Vec::new().into_iter();
         if !absent.is_empty() {
             let shared = Arc::clone(&self.shared);
-            let envelopes = move || -> Result<Vec<Option<Bytes>>, StoreError> {
-                absent.into_iter().map(|message| look::envelope(&shared, message)).collect()
-            };
-            match aside(envelopes).await {
+            match aside(move || Ok(look::envelopes(&shared, holder, absent))).await {
                 Ok(envelopes) => read = envelopes.into_iter(),
                 Err(error) => {
-                    let ids = picked.iter().map(|picked| picked.head.message);
-                    self.shared.state.lock().queues.give_back(ids);
+                    let mut state = self.shared.state.lock();
+                    for picked in &picked {
+                        state.queues.take_back(picked.head.message, holder, Spot::Ready);
+                    }
                     return Err(error);
                 }
             }
         }
         for Picked { head, attempt, envelope, .. } in picked {
-            // A message can end between lease and reading only if its lease was lost.
             let Some(envelope) = envelope.or_else(|| read.next().flatten()) else { continue };
             leases.messages.push(Leased {
                 message: head.message,
@@ -198,8 +201,19 @@ impl Store for Embedded {
     }
 
     fn lease(&self, claim: Claim) -> BoxFuture<'_, Result<Leases, StoreError>> {
-        let (picked, leases) = self.pick(&claim);
-        self.deliver(picked, leases).boxed()
+        let (mut picked, mut leases) = self.pick(&claim);
+        async move {
+            loop {
+                let is_drained = picked.is_empty();
+                let delivered = self.deliver(claim.holder, picked, leases).await?;
+                if is_drained || !delivered.messages.is_empty() {
+                    return Ok(delivered);
+                }
+                // None of these could be read: others may wait behind them.
+                (picked, leases) = self.pick(&claim);
+            }
+        }
+        .boxed()
     }
 
     fn wait(&self, agent: AgentId, seen: u64) -> BoxFuture<'_, u64> {

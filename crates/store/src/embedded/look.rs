@@ -5,11 +5,11 @@
 use bytes::Bytes;
 use gate::limits::SlidingWindow;
 use gate::ports::{DeadLetter, Found, Read, Scan, StoreError, Versioned};
-use gate::types::MessageId;
+use gate::types::{MessageId, SessionId};
 
 use super::bodies::BodyReader;
 use super::shared::Shared;
-use super::state::State;
+use super::state::{Spot, State};
 use super::trail::AuditTrail;
 
 /// Reads what needs no disk.
@@ -68,6 +68,23 @@ pub(super) fn records(shared: &Shared, from: u64, count: usize) -> Result<Vec<Fo
         found.push(Found::Record(entry));
     }
     Ok(found)
+}
+
+/// Reads the envelopes of messages that were leased to a session; nothing for one that has gone
+/// meanwhile or cannot be read. Such a message is set aside.
+pub(super) fn envelopes(
+    shared: &Shared,
+    holder: SessionId,
+    messages: Vec<MessageId>,
+) -> Vec<Option<Bytes>> {
+    let read = |message| {
+        envelope(shared, message).unwrap_or_else(|cause| {
+            tracing::error!(%message, %cause, "a queued message cannot be delivered");
+            shared.state.lock().queues.take_back(message, holder, Spot::Unreadable);
+            None
+        })
+    };
+    messages.into_iter().map(read).collect()
 }
 
 /// Reads the envelope of a message from disk; nothing if the message has gone meanwhile.

@@ -39,6 +39,8 @@ pub(in crate::embedded) enum Spot {
     Leased(SessionId, Timestamp),
     /// Was found expired and waits for that to be committed.
     Overdue,
+    /// Its envelope cannot be read: it waits for its expiry or the next start.
+    Unreadable,
 }
 
 /// All queues.
@@ -275,7 +277,9 @@ impl Message {
             target: self.head.queue.agent.clone(),
             state: match self.spot {
                 Spot::Leased(..) => MessageState::Delivered,
-                Spot::Ready | Spot::Delayed(_) | Spot::Overdue => MessageState::Queued,
+                Spot::Ready | Spot::Delayed(_) | Spot::Overdue | Spot::Unreadable => {
+                    MessageState::Queued
+                }
             },
             attempts: self.attempts,
             reason: String::new(),
@@ -286,7 +290,7 @@ impl Message {
     pub(in crate::embedded) const fn holder(&self) -> Option<SessionId> {
         match self.spot {
             Spot::Leased(holder, _) => Some(holder),
-            Spot::Ready | Spot::Delayed(_) | Spot::Overdue => None,
+            Spot::Ready | Spot::Delayed(_) | Spot::Overdue | Spot::Unreadable => None,
         }
     }
 }

@@ -7,7 +7,11 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
+use gate::ports::MessageState;
+
 use crate::embedded::OpenError;
+use crate::embedded::change::BodyFile;
+use crate::embedded::checkpoint::Checkpointer;
 use crate::embedded::folder::Folder;
 use crate::embedded::frame::HEAD_BYTES;
 use crate::embedded::segment::{At, FRAMES_FROM, Frame, Segment};
@@ -155,32 +159,68 @@ async fn a_later_format_is_refused_as_such() {
 }
 
 #[tokio::test]
-async fn a_damaged_envelope_is_reported_with_its_place_and_the_lease_is_given_back() {
+async fn a_message_whose_envelope_is_damaged_holds_up_no_other() {
     let folder = three().await;
     let store = open(folder.path());
     let path = first_segment(&folder);
     let first = frames(&path).swap_remove(0);
     overwrite(&path, first.body_at() + 20, b"?");
-    let queue = QueueKey { agent: agent("b"), instance: None };
-    let claim = Claim {
-        queues: [queue.clone(), queue],
-        holder: SessionId::from_random(1),
-        count: 9,
-        bytes: 10_000,
-        now: moment(1),
-        reclaim_after: Duration::from_secs(30),
-        release: Vec::new(),
-    };
-    match store.lease(claim).await {
-        Err(StoreError::Corrupt(place)) => {
-            assert!(place.contains(path.to_str().unwrap()), "{place}");
+    let leased: Vec<_> = lease(&store, 1).await.iter().map(|l| l.message.number()).collect();
+    assert_eq!(leased, [2]);
+    let leased: Vec<_> = lease(&store, 9).await.iter().map(|l| l.message.number()).collect();
+    assert_eq!(leased, [3], "the damaged message was leased, or held up the third");
+    match store.read(Read::Message(MessageId::from_random(1))).await.unwrap() {
+        Some(Found::Message(view)) => {
+            assert_eq!((view.state, view.attempts), (MessageState::Queued, 0));
         }
         other => panic!("{other:?}"),
     }
-    match store.read(Read::Message(MessageId::from_random(2))).await.unwrap() {
-        Some(Found::Message(view)) => assert_eq!(view.attempts, 0),
-        other => panic!("{other:?}"),
+    assert_eq!(depth(&store).await, 3);
+    settle(&store, 2, Settlement::Acknowledged).await;
+    let expire = Op::Expire { message: MessageId::from_random(1), at: moment(1_000) };
+    store.commit(Batch { ops: vec![expire] }).await.unwrap();
+    assert_eq!(depth(&store).await, 1);
+}
+
+#[tokio::test]
+async fn a_damaged_file_of_moved_envelopes_holds_up_no_checkpoint() {
+    let folder = three().await;
+    open(folder.path()).close().unwrap();
+    let store = open(folder.path());
+    commit(&store, 4..60).await;
+    for leased in lease(&store, 90).await {
+        let number = leased.message.number();
+        let dead = Settlement::Dead { reason: "r".to_owned() };
+        settle(&store, number, if number < 9 { dead } else { Settlement::Acknowledged }).await;
     }
+    let upto = *store.shared.active.lock();
+    Checkpointer::new(Arc::clone(&store.shared)).checkpoint(upto).unwrap();
+    let damaged = store.shared.state.lock().body(MessageId::from_random(2)).unwrap();
+    let path = store.shared.folder.body_file(1);
+    assert_eq!(damaged.file, BodyFile::Moved(1));
+    overwrite(&path, damaged.offset, b"?");
+    commit(&store, 60..90).await;
+    drop(store);
+    let store = open(folder.path());
+    commit(&store, 90..120).await;
+    // The file is small, so it is joined with the next one.
+    store.close().unwrap();
+    drop(store);
+    let store = open(folder.path());
+    for number in 1..9 {
+        let read = store.read(Read::DeadLetter(MessageId::from_random(number))).await;
+        match read {
+            Err(StoreError::Corrupt(place)) => {
+                assert_eq!(number, 2);
+                assert!(place.contains(path.to_str().unwrap()), "{place}");
+            }
+            Ok(Some(Found::DeadLetter(letter))) => {
+                assert_eq!(letter.envelope, Some(envelope(number)));
+            }
+            other => panic!("{number}: {other:?}"),
+        }
+    }
+    verified(folder.path());
 }
 
 #[test]

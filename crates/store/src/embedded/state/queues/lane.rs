@@ -17,7 +17,8 @@ pub(super) struct Lane {
     pub(super) delayed: BTreeSet<(Timestamp, u64, MessageId)>,
     /// By the beginning of the lease.
     pub(super) leased: BTreeSet<(Timestamp, u64, MessageId)>,
-    overdue: usize,
+    /// How many are never leased.
+    aside: usize,
 }
 
 impl Lane {
@@ -26,7 +27,7 @@ impl Lane {
             Spot::Ready => drop(self.ready.insert(place, id)),
             Spot::Delayed(until) => drop(self.delayed.insert((until, place, id))),
             Spot::Leased(_, since) => drop(self.leased.insert((since, place, id))),
-            Spot::Overdue => self.overdue = self.overdue.saturating_add(1),
+            Spot::Overdue | Spot::Unreadable => self.aside = self.aside.saturating_add(1),
         }
     }
 
@@ -35,12 +36,12 @@ impl Lane {
             Spot::Ready => drop(self.ready.remove(&place)),
             Spot::Delayed(until) => drop(self.delayed.remove(&(until, place, id))),
             Spot::Leased(_, since) => drop(self.leased.remove(&(since, place, id))),
-            Spot::Overdue => self.overdue = self.overdue.saturating_sub(1),
+            Spot::Overdue | Spot::Unreadable => self.aside = self.aside.saturating_sub(1),
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         let waiting = self.ready.len() + self.delayed.len() + self.leased.len();
-        waiting + self.overdue == 0
+        waiting + self.aside == 0
     }
 }

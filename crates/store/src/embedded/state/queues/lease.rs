@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use gate::ports::{Claim, QueueKey};
-use gate::types::{AgentId, MessageId, Timestamp};
+use gate::types::{AgentId, MessageId, SessionId, Timestamp};
 
 use super::lane::Lane;
 use super::{Message, Queues, Spot};
@@ -66,13 +66,13 @@ impl Queues {
         picked
     }
 
-    /// Takes back leases whose envelopes could not be read, as if they had not been given.
-    pub(in crate::embedded) fn give_back(&mut self, ids: impl Iterator<Item = MessageId>) {
-        for id in ids {
-            self.set_spot(id, Spot::Ready);
-            if let Some(message) = self.messages.get_mut(&id) {
-                message.attempts = message.attempts.saturating_sub(1);
-            }
+    /// Takes back a lease that its holder was not told of, as if it had not been given, unless it
+    /// was lost meanwhile.
+    pub(in crate::embedded) fn take_back(&mut self, id: MessageId, holder: SessionId, spot: Spot) {
+        let Some(message) = self.messages.get_mut(&id) else { return };
+        if message.holder() == Some(holder) {
+            message.attempts = message.attempts.saturating_sub(1);
+            self.set_spot(id, spot);
         }
     }
 
