@@ -1,11 +1,12 @@
 //! Leases: one holder, retries, takeover, release, when to look again.
 
 use futures::FutureExt as _;
-use gate::ports::{Claim, MessageState, Retry, Settlement};
+use gate::ports::{Claim, Entry, MessageState, Op, Retry, Settlement};
 
 use super::Case;
 use super::kit::{
-    Checked, Kit, RECLAIM, ack, at, claim, enqueue, kill, queue, retry, same, session, settle,
+    Checked, Kit, RECLAIM, ack, at, claim, enqueue, entry, kill, queue, retry, same, session,
+    settle,
 };
 
 pub(super) const CASES: &[(&str, Case)] = &[
@@ -15,6 +16,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("an attempt that does not count is taken back", |kit| uncounted(kit).boxed_local()),
     ("an idle lease goes to another session, never to its holder", |kit| idle(kit).boxed_local()),
     ("a released session's leases are free at once", |kit| released(kit).boxed_local()),
+    ("a queue that is claimed twice gives each message once", |kit| twice(kit).boxed_local()),
     ("wake_at names the earliest delay and the earliest takeover", |kit| wake(kit).boxed_local()),
 ];
 
@@ -91,6 +93,28 @@ async fn released(kit: &mut Kit) -> Checked {
     let release = vec![session(2)];
     kit.lease(Claim { queues: elsewhere, count: 0, release, ..claim(3, 1)? }).await?;
     same("after the second release", &kit.take(3, 1, 9).await?, &vec![(2, 3), (3, 2)])
+}
+
+/// As a session does that is there for replies only: both queues are that of its instance.
+async fn twice(kit: &mut Kit) -> Checked {
+    let own = queue("b", Some("i"))?;
+    for number in 1..4 {
+        kit.commit(vec![Op::Enqueue(Entry { queue: own.clone(), ..entry(number)? })]).await?;
+    }
+    kit.commit(vec![enqueue(4)?]).await?;
+    let take = async |holder, now, count| -> Result<Vec<_>, String> {
+        let queues = [own.clone(), own.clone()];
+        let leases = kit.lease(Claim { queues, count, ..claim(holder, now)? }).await?;
+        Ok(leases.messages.iter().map(|m| (m.message.number(), m.attempt)).collect())
+    };
+    same("the first claim", &take(1, 1, 2).await?, &vec![(1, 1), (2, 1)])?;
+    same("the second claim", &take(1, 1, 9).await?, &vec![(3, 1)])?;
+    same("the third claim", &take(1, 1, 9).await?, &vec![])?;
+    kit.commit(vec![ack(1, 1), retry(2, 1, 2)]).await?;
+    same("after the delay", &take(1, 2, 9).await?, &vec![(2, 2)])?;
+    same("a takeover", &take(2, 40, 9).await?, &vec![(2, 3), (3, 2)])?;
+    kit.commit(vec![ack(2, 2), ack(3, 2)]).await?;
+    same("the shared queue", &kit.take(3, 40, 9).await?, &vec![(4, 1)])
 }
 
 async fn wake(kit: &mut Kit) -> Checked {
