@@ -154,7 +154,7 @@ class Acknowledgements(GateTest):
         self.assertEqual(len(seen), 3)
         sender.agent.wait_state(message, "DEAD_LETTERED")
         status = sender.agent.status(message)
-        self.assertEqual((status.attempts, status.reason), (3, "busy"))
+        self.assertEqual((status.attempts, status.reason), (3, "attempts_exhausted"))
 
     def test_another_message_passes_one_that_waits_for_its_retry(self):
         sender, receiver = self.open("a6"), self.open("b6")
@@ -175,7 +175,10 @@ class Acknowledgements(GateTest):
         self.assertEqual([one.message_id for one in listed], [message])
         letter = listed[0]
         self.assertEqual((letter.sender_id, letter.target_id), ("a7", "b7"))
-        self.assertEqual((letter.reason, letter.attempts), ("handler_error:ValueError", 1))
+        why = "refused: handler_error:ValueError"
+        self.assertEqual((letter.reason, letter.attempts), (why, 1))
+        # The receiver's own words are for operators.
+        self.assertEqual(sender.agent.status(message).reason, "refused")
         shown = operator.ShowDeadLetter(admin.ShowDeadLetterRequest(message_id=message))
         self.assertEqual(shown.envelope_json, delivery.text)
         operator.ReplayDeadLetter(admin.ReplayDeadLetterRequest(message_id=message))
