@@ -14,6 +14,7 @@ use gate::ports::{
 };
 use gate::types::{AgentId, MessageId, SessionId, Timestamp};
 
+use super::checkpoint::Checkpointer;
 use super::{Embedded, Options};
 
 /// Segments of 8 KiB: a handful of messages each.
@@ -98,6 +99,12 @@ async fn holds(store: &Embedded, folder: &Path, numbers: impl Iterator<Item = u1
     let wanted: Vec<_> = numbers.map(|number| (number, envelope(number))).collect();
     assert_eq!(found, wanted);
     verified(folder);
+}
+
+/// Makes a checkpoint of all sealed segments now.
+fn checkpoint(store: &Embedded) {
+    let upto = *store.shared.active.lock();
+    Checkpointer::new(Arc::clone(&store.shared)).checkpoint(upto).unwrap();
 }
 
 fn verified(folder: &Path) -> u64 {

@@ -11,7 +11,6 @@ use gate::ports::MessageState;
 
 use crate::embedded::OpenError;
 use crate::embedded::change::BodyFile;
-use crate::embedded::checkpoint::Checkpointer;
 use crate::embedded::folder::Folder;
 use crate::embedded::frame::HEAD_BYTES;
 use crate::embedded::segment::{At, FRAMES_FROM, Frame, Segment};
@@ -193,18 +192,18 @@ async fn a_damaged_file_of_moved_envelopes_holds_up_no_checkpoint() {
         let dead = Settlement::Dead { reason: "r".to_owned() };
         settle(&store, number, if number < 9 { dead } else { Settlement::Acknowledged }).await;
     }
-    let upto = *store.shared.active.lock();
-    Checkpointer::new(Arc::clone(&store.shared)).checkpoint(upto).unwrap();
-    let damaged = store.shared.state.lock().body(MessageId::from_random(2)).unwrap();
-    let path = store.shared.folder.body_file(1);
+    checkpoint(&store);
+    let body = |number| store.shared.state.lock().body(MessageId::from_random(number)).unwrap();
+    let (damaged, path) = (body(2), store.shared.folder.body_file(1));
     assert_eq!(damaged.file, BodyFile::Moved(1));
     overwrite(&path, damaged.offset, b"?");
     commit(&store, 60..90).await;
-    drop(store);
-    let store = open(folder.path());
+    checkpoint(&store);
     commit(&store, 90..120).await;
-    // The file is small, so it is joined with the next one.
-    store.close().unwrap();
+    // Now there are two small files, which are joined.
+    checkpoint(&store);
+    assert_eq!(body(2), damaged);
+    assert_ne!(body(3).file, damaged.file);
     drop(store);
     let store = open(folder.path());
     for number in 1..9 {

@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::embedded::FatalHook;
-use crate::embedded::checkpoint::Checkpointer;
 use crate::embedded::disk::{Disk, RealDisk};
 use crate::embedded::folder::{Folder, numbered};
 

@@ -4,14 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::embedded::checkpoint::{Checkpointer, Upto};
 use crate::embedded::folder::{Folder, numbered};
-
-/// Makes a checkpoint of all sealed segments now.
-fn checkpoint(store: &Embedded) {
-    let upto: Upto = *store.shared.active.lock();
-    Checkpointer::new(Arc::clone(&store.shared)).checkpoint(upto).unwrap();
-}
 
 fn segments(folder: &Path) -> Vec<u64> {
     numbered(&Folder::new(folder).log(), "seg").unwrap()
