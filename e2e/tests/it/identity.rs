@@ -7,6 +7,7 @@ use std::fs;
 use anyhow::Result;
 use e2e::{Foreign, Site, eventually, unix_now};
 use identity::{DevCa, Overwrite, SpiffeId, Validity};
+use palisade_client::Client;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose as Use, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType,
@@ -220,6 +221,43 @@ async fn an_expired_certificate_ends_its_connection() {
         .await
         .unwrap();
     assert!(unix_now() >= soon.not_after_unix, "it ended before its time");
+    drop(alice);
+    gate.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_authority_is_taken_without_a_restart_and_ends_what_the_old_one_let_in() {
+    let site = Site::new(&json!({
+        "agents": { "alice": { "allow": ["bob"] }, "bob": { "allow": ["alice"] } },
+        "server": { "tls": { "reload_seconds": 0.1 } },
+        "gateway": { "rate_limit": { "per_minute": 100_000, "per_hour": 100_000 } },
+    }))
+    .unwrap();
+    let gate = site.start().await.unwrap();
+    let alice = site.connect(&gate, "alice").await.unwrap();
+    let next = DevCa::create("next", unix_now()).unwrap();
+    let valid = Validity::from_days(unix_now(), 1).unwrap();
+    let bob = SpiffeId::parse("spiffe://mas/agent/bob").unwrap();
+    let names = ["127.0.0.1".to_owned()];
+    // A key without its certificate, as it is for a moment while files are replaced: of no use,
+    // and no reason to end.
+    site.write("server.pem", b"half of it").unwrap();
+    next.save(site.folder(), Overwrite::Replace).unwrap();
+    let issued = next.issue_agent(&bob, valid).unwrap();
+    issued.save(site.folder(), "bob", Overwrite::Replace).unwrap();
+    let issued = next.issue_server(&names, None, valid).unwrap();
+    issued.save(site.folder(), "server", Overwrite::Replace).unwrap();
+    let bob = eventually("the new authority is in force", async || {
+        Ok(Client::connect(site.options(&gate, "bob")).await.ok())
+    })
+    .await
+    .unwrap();
+    eventually("the old authority's session ended", async || {
+        Ok(bob.discover(&[]).await?.is_empty().then_some(()))
+    })
+    .await
+    .unwrap();
+    Client::connect(site.options(&gate, "alice")).await.unwrap_err();
     drop(alice);
     gate.stop().await.unwrap();
 }
