@@ -10,6 +10,7 @@ use crate::document::{Document, JsonChars};
 mod automata;
 mod checks;
 mod compile;
+mod integral;
 mod keys;
 mod kinds;
 mod mask;
@@ -18,6 +19,7 @@ mod resolve;
 mod rewrite;
 mod rule_error;
 mod scan;
+mod sealed;
 mod spec;
 mod view;
 
@@ -51,10 +53,14 @@ impl Dlp {
         rewrite::Rewrite { plan: &self.plan, doc, view: &view }.conclude(&hits, sealer)
     }
 
-    /// Looks for sensitive values in a text that is not JSON.
+    /// Looks for sensitive values in a text that is not JSON; a short clean one costs one pass and
+    /// is not copied.
     pub fn scan_text(&self, text: &str) -> Vec<TextFinding> {
         let view = view::View::of_text(text);
         let hits = scan::hits(&self.plan, &view, None);
+        if hits.is_empty() {
+            return Vec::new();
+        }
         let spans: Vec<_> = hits.iter().map(|hit| hit.start..hit.end).collect();
         let places = view::locate(JsonChars::plain(text), &spans);
         let policies = hits.iter().filter_map(|hit| self.plan.kinds.get(hit.kind));

@@ -18,7 +18,7 @@ use crate::document::{Document, JsonChars, Kind, Node};
 pub(super) struct Rewrite<'a> {
     pub(super) plan: &'a Plan,
     pub(super) doc: &'a Document,
-    pub(super) view: &'a View,
+    pub(super) view: &'a View<'a>,
 }
 
 /// All matches in one field, with their places in the source.
@@ -71,7 +71,13 @@ impl Rewrite<'_> {
         let node = self.doc.node(field.node)?;
         let base = field.range().start;
         let spans: Vec<_> = hits.iter().map(|hit| hit.start - base..hit.end - base).collect();
-        let places = locate(JsonChars::escaped(self.doc.raw(node)), &spans);
+        let raw = self.doc.raw(node);
+        let places = if field.is_expanded {
+            let all = Place { chars: raw.len(), bytes: raw.len() };
+            vec![Place::default()..all; hits.len()]
+        } else {
+            locate(JsonChars::escaped(raw), &spans)
+        };
         Some(Marked { field, node, hits, places })
     }
 

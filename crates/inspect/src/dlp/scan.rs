@@ -12,11 +12,12 @@ use super::checks::{Candidate, Check};
 use super::compile::{Detector, KindPolicy, Plan};
 use super::keys::{self, KeyReader};
 use super::resolve::{Hit, resolve};
+use super::sealed::is_sealed;
 use super::view::{Field, View};
 use crate::document::{Document, Kind};
 
 /// Returns what the policy finds in a view; a document adds what its keys say.
-pub(super) fn hits(plan: &Plan, view: &View, doc: Option<&Document>) -> Vec<Hit> {
+pub(super) fn hits(plan: &Plan, view: &View<'_>, doc: Option<&Document>) -> Vec<Hit> {
     let mut scan = Scan { plan, view, hits: Vec::new(), rescans_left: RESCANS_MAX };
     for detector in plan.detectors.iter().filter(|detector| detector.is_anchored) {
         scan.field_by_field(detector);
@@ -27,7 +28,7 @@ pub(super) fn hits(plan: &Plan, view: &View, doc: Option<&Document>) -> Vec<Hit>
 
 struct Scan<'a> {
     plan: &'a Plan,
-    view: &'a View,
+    view: &'a View<'a>,
     hits: Vec<Hit>,
     rescans_left: usize,
 }
@@ -35,7 +36,7 @@ struct Scan<'a> {
 impl Scan<'_> {
     fn gated(&mut self, doc: Option<&Document>) {
         let Some(gate) = &self.plan.gate else { return };
-        let input = Input::new(&self.view.text);
+        let input = Input::new(&*self.view.text);
         if !gate.is_match(input.clone()) {
             return;
         }
@@ -56,7 +57,7 @@ impl Scan<'_> {
     }
 
     fn everywhere(&mut self, detector: &Detector) {
-        let text = self.view.text.as_str();
+        let text = &*self.view.text;
         let mut captures = detector.regex.create_captures();
         let mut at = 0;
         while let Some((found, is_cut)) = self.next(detector, text, at) {
@@ -144,6 +145,9 @@ impl Scan<'_> {
                 continue;
             }
             let Some(node) = doc.node(field.node) else { continue };
+            if field.kind == Kind::Text && is_sealed(doc.raw(node)) {
+                continue;
+            }
             let meaning = reader.meaning(node);
             let base = field.range().start;
             let text = self.view.slice(field.range());
@@ -160,6 +164,7 @@ impl Scan<'_> {
 
     fn hit(&mut self, kind: usize, field: usize, range: Range<usize>) {
         if let Some(policy) = self.plan.kinds.get(kind) {
+            let (field, range) = self.view.reported(field, range);
             let (start, end, action) = (range.start, range.end, policy.action);
             self.hits.push(Hit { field, start, end, kind, action, is_mixed: false });
         }
@@ -197,7 +202,7 @@ mod tests {
         for json in table {
             let doc = Document::parse(json, &Limits::default()).unwrap();
             let view = View::of_document(&doc, plan.has_rules);
-            assert!(!plan.gate.as_ref().unwrap().is_match(&view.text), "{json}");
+            assert!(!plan.gate.as_ref().unwrap().is_match(&*view.text), "{json}");
         }
     }
 }

@@ -4,8 +4,10 @@
 //! It finds nothing itself. Separators stand between the fields; no field contains one and no
 //! pattern matches one, so a match stays within its field.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
+use super::integral::push_integral;
 use crate::document::{Document, JsonChars, Kind, NONE, Node, TextChar};
 
 /// Ends a value.
@@ -14,9 +16,6 @@ pub(super) const END: char = '\u{1f}';
 /// Ends a key.
 pub(super) const KEY_END: char = '\u{1e}';
 
-/// What a sealed value begins with.
-const SEALED: &str = "palisade:sealed:v1:";
-
 /// One key, string or number and its place in the text of the view.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field {
@@ -24,6 +23,8 @@ pub(super) struct Field {
     end: u32,
     pub(super) node: u32,
     pub(super) kind: Kind,
+    /// Whether a whole number stands here with other digits than in its source.
+    pub(super) is_expanded: bool,
 }
 
 impl Field {
@@ -32,50 +33,47 @@ impl Field {
     }
 }
 
-pub(super) struct View {
-    pub(super) text: String,
+pub(super) struct View<'a> {
+    pub(super) text: Cow<'a, str>,
     pub(super) fields: Vec<Field>,
 }
 
-impl View {
-    /// Lays a document out; floats only if `floats`, as no built-in type looks at them.
+impl<'a> View<'a> {
+    /// Lays a document out; floats as written only if `floats`, as no built-in type looks at them.
     pub(super) fn of_document(doc: &Document, floats: bool) -> Self {
-        let text = String::with_capacity(doc.text().len() + 16);
-        let mut view = Self { text, fields: Vec::with_capacity(doc.nodes().len()) };
+        let mut layout = Layout {
+            text: String::with_capacity(doc.text().len() + 16),
+            fields: Vec::with_capacity(doc.nodes().len()),
+        };
         for (at, node) in doc.nodes().iter().enumerate() {
-            let raw = doc.raw(node);
-            let (is_read, end) = match node.kind {
-                Kind::Object | Kind::Array => (false, END),
-                Kind::Key => (true, KEY_END),
-                Kind::Text => (!is_sealed(raw), END),
-                Kind::Integer => (true, END),
-                Kind::Float => (floats, END),
-            };
-            if is_read {
-                let chars = JsonChars::escaped(raw);
-                view.push(raw, node.plain, chars, (short(at), node.kind));
-                view.text.push(end);
-            }
+            layout.push(doc.raw(node), node, short(at), floats);
         }
-        view
+        Self { text: Cow::Owned(layout.text), fields: layout.fields }
     }
 
     /// Lays out a text that is not JSON as one field.
-    pub(super) fn of_text(text: &str) -> Self {
-        let mut view = Self { text: String::with_capacity(text.len() + 1), fields: Vec::new() };
-        let is_plain = !text.contains([END, KEY_END]);
-        view.push(text, is_plain, JsonChars::plain(text), (NONE, Kind::Text));
-        view
+    pub(super) fn of_text(source: &'a str) -> Self {
+        let is_read_as_is = |b: u8| b.is_ascii() && !matches!(char::from(b), END | KEY_END);
+        let text = if source.bytes().all(is_read_as_is) {
+            Cow::Borrowed(source)
+        } else {
+            Cow::Owned(JsonChars::plain(source).filter_map(|c| fold(c.value)).collect())
+        };
+        let end = short(text.len());
+        let field = Field { start: 0, end, node: NONE, kind: Kind::Text, is_expanded: false };
+        Self { text, fields: vec![field] }
     }
 
-    fn push(&mut self, raw: &str, is_plain: bool, chars: JsonChars<'_>, of: (u32, Kind)) {
-        let start = short(self.text.len());
-        if is_plain && raw.is_ascii() {
-            self.text.push_str(raw);
-        } else {
-            self.text.extend(chars.filter_map(|c| fold(c.value)));
+    /// Returns where a match is reported. A whole number that is written as a float may stand here
+    /// twice, as written and as digits: what is found in either counts for all of the latter.
+    pub(super) fn reported(&self, field: usize, range: Range<usize>) -> (usize, Range<usize>) {
+        let expanded = |at: usize| self.fields.get(at).filter(|field| field.is_expanded);
+        let kind = self.fields.get(field).map(|field| field.kind);
+        let at = if kind == Some(Kind::Float) { field + 1 } else { field };
+        match (expanded(at), self.fields.get(field)) {
+            (Some(whole), Some(found)) if whole.node == found.node => (at, whole.range()),
+            _ => (field, range),
         }
-        self.fields.push(Field { start, end: short(self.text.len()), node: of.0, kind: of.1 });
     }
 
     /// Returns the place in `fields` of the field that contains the whole range.
@@ -91,9 +89,64 @@ impl View {
     }
 }
 
+/// A view in the making.
+struct Layout {
+    text: String,
+    fields: Vec<Field>,
+}
+
+impl Layout {
+    fn push(&mut self, raw: &str, node: &Node, at: u32, floats: bool) {
+        let start = self.text.len();
+        match node.kind {
+            Kind::Object | Kind::Array => return,
+            Kind::Key | Kind::Text if node.plain && raw.is_ascii() => self.text.push_str(raw),
+            Kind::Key | Kind::Text => push_folded(&mut self.text, raw),
+            Kind::Integer => self.text.push_str(raw),
+            Kind::Float => return self.push_float(raw, at, floats),
+        }
+        self.end(start, at, node.kind, false);
+    }
+
+    fn push_float(&mut self, raw: &str, at: u32, as_written: bool) {
+        if as_written {
+            let start = self.text.len();
+            self.text.push_str(raw);
+            self.end(start, at, Kind::Float, false);
+        }
+        let start = self.text.len();
+        if push_integral(&mut self.text, raw) {
+            self.end(start, at, Kind::Integer, true);
+        }
+    }
+
+    /// Makes a field of the text since `start`.
+    fn end(&mut self, start: usize, node: u32, kind: Kind, is_expanded: bool) {
+        let (start, end) = (short(start), short(self.text.len()));
+        self.fields.push(Field { start, end, node, kind, is_expanded });
+        self.text.push(if kind == Kind::Key { KEY_END } else { END });
+    }
+}
+
+/// Appends the inside of a JSON string as the scanner reads it; what needs no decoding is copied
+/// in runs. The parser lets no bare control character through.
+fn push_folded(out: &mut String, raw: &str) {
+    let mut rest = raw;
+    loop {
+        let run = rest.bytes().position(|b| b == b'\\' || !b.is_ascii()).unwrap_or(rest.len());
+        let Some((plain, special)) = rest.split_at_checked(run) else { return };
+        out.push_str(plain);
+        let Some(next) = JsonChars::escaped(special).next() else { return };
+        out.extend(fold(next.value));
+        rest = special.get(next.end..).unwrap_or_default();
+    }
+}
+
 /// Returns the text of a node as the scanner reads it.
 pub(super) fn folded(doc: &Document, node: &Node) -> String {
-    JsonChars::escaped(doc.raw(node)).filter_map(|c| fold(c.value)).collect()
+    let mut text = String::new();
+    push_folded(&mut text, doc.raw(node));
+    text
 }
 
 /// A place in the folded text of a field, found again in its source.
@@ -165,14 +218,6 @@ fn fold(c: char) -> Option<char> {
         }
         _ => Some(c),
     }
-}
-
-/// Says whether a string is a sealed token and nothing else.
-fn is_sealed(raw: &str) -> bool {
-    raw.strip_prefix(SEALED).is_some_and(|token| {
-        !token.is_empty()
-            && token.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-    })
 }
 
 fn index(at: u32) -> usize {

@@ -90,14 +90,13 @@ fn documents_without_secrets_are_clean() {
         r#"{"cvv_present":true,"cvv":null}"#,
         r#"{"ssn":"on file","phone":"none","mrn":"pending"}"#,
         r#"{"note":"policy 20240131, room B12, password expires"}"#,
-        r#"{"v":[0.4111111111111111,-0.123456789,4111111111111111.5,4.111111111111111e15]}"#,
-        r#"{"ssn":123456789.5,"phone":4155552671.25,"cvv":123.0}"#,
+        r#"{"v":[0.4111111111111111,-0.123456789,4111111111111111.5,41111111111111115e-1]}"#,
+        r#"{"ssn":123456789.5,"phone":4155552671.25,"cvv":123.5,"n":[536228145.0,1e9,0.0]}"#,
         r#"{"id":"41111111-1111-4111-8111-111111111111"}"#,
         r#"{"a":123,"b":45,"c":6789}"#,
         r#"{"a":["4111","1111","1111","1111"]}"#,
         r#"{"password":true,"text":"hunter2222"}"#,
-        r#"{"sealed":"palisade:sealed:v1:AKIAIOSFODNN7EXAMPLE"}"#,
-        r#"{"password":"palisade:sealed:v1:aGVsbG8_-w"}"#,
+        r#"{"password":"palisade:sealed:v1:VxR2nRFr92Q2rnS8eT0sMK0ZA8WaxSc4BcfiaYtBDDYmqgBHLD_-aGVsbG8tdw_A"}"#,
     ];
     for json in table {
         let inspection = inspected(json);
@@ -123,8 +122,45 @@ fn float_vectors_are_clean() {
 
 #[test]
 fn a_false_seal_hides_nothing() {
-    let json = r#"{"t":"palisade:sealed:v1:AKIAIOSFODNN7EXAMPLE "}"#;
-    assert_eq!(places(json), ["aws_key t"]);
+    let long = |end: &str| {
+        let token = format!("{:x<width$}{end}", "", width = 66 - end.len());
+        format!("{{\"password\":\"palisade:sealed:v1:{token}\"}}")
+    };
+    let table = [
+        (r#"{"t":"palisade:sealed:v1:AKIAIOSFODNN7EXAMPLE "}"#, "aws_key t"),
+        (r#"{"t":"palisade:sealed:v1:AKIAIOSFODNN7EXAMPLE"}"#, "aws_key t"),
+        (r#"{"t":"palisade:sealed:v1:536-22-8145"}"#, "ssn t"),
+        (r#"{"password":"palisade:sealed:v1:hunter2222"}"#, "password password"),
+        // bits that no byte has, padding, a character of the other base64, and too short a token
+        (&long("x"), "password password"),
+        (&long("="), "password password"),
+        (&long("+Q"), "password password"),
+        (&long("Q").replace("xxxx", ""), "password password"),
+    ];
+    for (json, place) in table {
+        assert_eq!(places(json), [place], "{json}");
+    }
+    assert_eq!(places(&long("Q")), [""; 0]);
+    let true_form = format!("536-22-8145-{}", "x".repeat(56));
+    assert_eq!(places(&format!("{{\"t\":\"palisade:sealed:v1:{true_form}\"}}")), ["ssn t"]);
+}
+
+#[test]
+fn whole_numbers_are_found_however_they_are_written() {
+    let table = [
+        (r#"{"card":4111111111111111.0}"#, "credit_card card"),
+        (r#"{"n":4111111111111111.000}"#, "credit_card n"),
+        (r#"{"n":4.111111111111111e15}"#, "credit_card n"),
+        (r#"{"n":-41111111111111110E-1}"#, "credit_card n"),
+        (r#"{"ssn":536228145.0}"#, "ssn ssn"),
+        (r#"{"ssn":[5.36228145e8]}"#, "ssn ssn[0]"),
+        (r#"{"cvv":1.23e2}"#, "cvv cvv"),
+        (r#"{"phone":4155552671.00}"#, "phone phone"),
+        (r#"{"password":12345678.0}"#, "password password"),
+    ];
+    for (json, place) in table {
+        assert_eq!(places(json), [place], "{json}");
+    }
 }
 
 #[test]

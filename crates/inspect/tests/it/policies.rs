@@ -67,7 +67,7 @@ fn overrides_come_last() {
 #[test]
 fn rules_see_keys_numbers_and_floats_and_stay_within_a_field() {
     let dlp = policy(json!({"merge_strategy": "replace", "rules": [
-        rule("pi", "pi", r"3\.14[0-9]*", "redact"),
+        rule("pi", "pi", r"3\.?14[0-9]*", "redact"),
         rule("far", "far", r"(?s)begin.*end", "block"),
         rule("not", "not", r"x[^y]+y", "block"),
         rule("all", "all", r"^secret$", "redact"),
@@ -75,6 +75,8 @@ fn rules_see_keys_numbers_and_floats_and_stay_within_a_field() {
     ]}));
     let out = |json: &str| dlp.inspect(&document(json), None).outcome;
     assert_eq!(out(r#"{"v":-3.14159}"#), Outcome::Redacted(r#"{"v":"-[REDACTED PI]"}"#.to_owned()));
+    let whole = Outcome::Redacted(r#"{"v":["[REDACTED PI]","[REDACTED PI]"]}"#.to_owned());
+    assert_eq!(out(r#"{"v":[3.140e2,31400e-2]}"#), whole);
     assert_eq!(out(r#"{"begin":"end","a":"begin","b":"end"}"#), Outcome::Clean);
     assert_eq!(out(r#"{"a":"begin \n end"}"#), Outcome::Blocked);
     assert_eq!(out(r#"{"x":"y","z":["x","y"]}"#), Outcome::Clean);

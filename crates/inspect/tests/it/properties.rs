@@ -48,6 +48,7 @@ fn values() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         (-1e9..1e9).prop_map(Value::from),
+        (100_000_000..999_999_999).prop_map(|number| Value::from(f64::from(number))),
         "\\PC{0,12}".prop_map(Value::from),
         "[0-9]{3}-[0-9]{2}-[0-9]{4}".prop_map(Value::from),
         secrets().prop_map(Value::from),
