@@ -1,74 +1,15 @@
 //! The gRPC door with real TLS: agents connect, messages pass, refusals say why.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use identity::{DevCa, IdPattern, Overwrite, Validity};
-use palisade_client::{Client, Error, MessageState, Options};
+use palisade_client::{Error, MessageState};
 use serde_json::json;
-use server::Running;
-use server::config::{self, Environment};
-use tempfile::TempDir;
 
-/// A server over the memory store, with certificates for the agents `a` and `b`.
-struct Door {
-    folder: TempDir,
-    running: Running,
-}
-
-impl Door {
-    async fn open(gateway: &str) -> Self {
-        let folder = TempDir::new().unwrap();
-        certificates(folder.path());
-        let file = folder.path().join("palisade.yaml");
-        let text = format!(
-            "server: {{ listen: '127.0.0.1:0', tls: {{ cert: server.pem, key: server.key, \
-             client_ca: ca.pem }} }}\nagents:\n  a: {{ allow: [b] }}\n  b: {{ allow: [a] }}\n\
-             operators: [boss]\n{gateway}"
-        );
-        std::fs::write(&file, text).unwrap();
-        let environment = std::iter::empty::<(String, String)>().collect::<Environment>();
-        let config = config::load(&file, &environment).unwrap();
-        let running = server::start(&config, Arc::new(store::Memory::default())).await.unwrap();
-        Self { folder, running }
-    }
-
-    async fn connect(&self, agent: &str) -> Result<Client, Error> {
-        let path = |name: &str| self.folder.path().join(name);
-        let address = self.running.address().to_string();
-        let cert = path(&format!("{agent}.pem"));
-        Client::connect(Options::new(address, path("ca.pem"), cert, path(&format!("{agent}.key"))))
-            .await
-    }
-}
-
-fn certificates(folder: &Path) {
-    let ids = IdPattern::new("mas", "/agent/{agent_id}").unwrap();
-    let operators = IdPattern::new("mas", "/operator/{operator}").unwrap();
-    let now = now();
-    let ca = DevCa::create("test CA", now).unwrap();
-    ca.save(folder, Overwrite::Refuse).unwrap();
-    let validity = Validity::from_days(now, 1).unwrap();
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let server = ca.issue_server(&names, None, validity).unwrap();
-    server.save(folder, "server", Overwrite::Refuse).unwrap();
-    for agent in ["a", "b", "stranger"] {
-        let issued = ca.issue_agent(&ids.format(agent).unwrap(), validity).unwrap();
-        issued.save(folder, agent, Overwrite::Refuse).unwrap();
-    }
-    let boss = ca.issue_agent(&operators.format("boss").unwrap(), validity).unwrap();
-    boss.save(folder, "boss", Overwrite::Refuse).unwrap();
-}
-
-fn now() -> i64 {
-    use gate::ports::Clock as _;
-    i64::try_from(server::SystemClock.now().seconds()).unwrap()
-}
+use super::site::{Plan, Site};
 
 #[tokio::test]
 async fn a_message_is_delivered_acknowledged_and_its_way_can_be_asked_for() {
-    let door = Door::open("").await;
+    let door = Site::open(Plan::default()).await;
     let (a, b) = (door.connect("a").await.unwrap(), door.connect("b").await.unwrap());
     let sent = a.send("b", "note", &json!({"text": "hello"})).await.unwrap();
     let incoming = b.messages().next().await.unwrap();
@@ -87,7 +28,7 @@ async fn a_message_is_delivered_acknowledged_and_its_way_can_be_asked_for() {
 
 #[tokio::test]
 async fn a_request_gets_its_reply() {
-    let door = Door::open("").await;
+    let door = Site::open(Plan::default()).await;
     let (a, b) = (door.connect("a").await.unwrap(), door.connect("b").await.unwrap());
     let answering = async {
         b.listen(|message| async move {
@@ -107,7 +48,11 @@ async fn a_request_gets_its_reply() {
 
 #[tokio::test]
 async fn refusals_carry_code_decision_and_reason() {
-    let door = Door::open("gateway: { rate_limit: { per_minute: 2, per_hour: 10 } }").await;
+    let door = Site::open(Plan {
+        more: "gateway: { rate_limit: { per_minute: 2, per_hour: 10 } }",
+        ..Plan::default()
+    })
+    .await;
     let a = door.connect("a").await.unwrap();
     let refused = |error: Error| match error {
         Error::Refused(refused) => refused,

@@ -1,6 +1,14 @@
 //! Tests of the server crate as its users see it.
 
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod door;
+#[cfg(test)]
+mod raw;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod site;

@@ -1,0 +1,6 @@
+//! What a connection may cost: each limit of `server.limits`, met on purpose.
+
+mod connections;
+mod drain;
+mod frames;
+mod silence;
