@@ -25,9 +25,8 @@ PAUSE = 0.02
 MIB = 1024 * 1024
 
 
-def _generate():
+def _generate(out):
     contracts = pathlib.Path(os.environ["GATE_PROTO"])
-    out = pathlib.Path(tempfile.mkdtemp(prefix="palisade-proto-"))
     names = [str(path.relative_to(contracts)) for path in sorted(contracts.rglob("*.proto"))]
     options = [f"--proto_path={contracts}", f"--python_out={out}", f"--grpc_python_out={out}"]
     if protoc.main(["protoc", *options, *names]) != 0:
@@ -36,11 +35,10 @@ def _generate():
         # Else a package of the same name among the installed ones would win.
         (folder / "__init__.py").touch()
     sys.path.insert(0, str(out))
-    return out
 
 
-with contextlib.ExitStack() as _stack:
-    _out = _generate()
+with tempfile.TemporaryDirectory(prefix="palisade-proto-") as _folder:
+    _generate(pathlib.Path(_folder))
     mas = importlib.import_module("mas.runtime.v1.runtime_pb2")
     mas_grpc = importlib.import_module("mas.runtime.v1.runtime_pb2_grpc")
     bus = importlib.import_module("palisade.bus.v1.bus_pb2")
