@@ -84,15 +84,14 @@ pub(super) async fn serve(
             std::future::pending::<()>().await;
         }
     };
-    tokio::select! {
+    let grace = tokio::select! {
         ended = connection.as_mut() => return log_end(ended),
         () = idle => return,
-        () = tokio::time::sleep(expires_in) => {}
-        () = trust_ends => {}
-        _closing = shared.closing.wait_for(|closing| *closing) => {}
-    }
+        () = tokio::time::sleep(expires_in) => UNTRUSTED_GRACE,
+        () = trust_ends => UNTRUSTED_GRACE,
+        _closing = shared.closing.wait_for(|closing| *closing) => GRACE.min(limits.drain_timeout),
+    };
     connection.as_mut().graceful_shutdown();
-    let grace = GRACE.min(limits.drain_timeout);
     if let Ok(ended) = tokio::time::timeout(grace, connection).await {
         log_end(ended);
     }
