@@ -31,14 +31,20 @@ pub fn export_csv(
     records: impl Iterator<Item = Result<Found, Damage>>,
 ) -> Result<u64, ExportError> {
     let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(COLUMNS).map_err(io::Error::from)?;
+    csv.write_record(COLUMNS).map_err(output)?;
     let mut count = 0;
     for found in records {
-        csv.write_record(row(&found?)).map_err(io::Error::from)?;
+        csv.write_record(row(&found?)).map_err(output)?;
         count += 1;
     }
     csv.flush()?;
     Ok(count)
+}
+
+/// Returns the output's own error, so that a closed pipe is still known as one.
+fn output(error: csv::Error) -> io::Error {
+    let text = error.to_string();
+    if let csv::ErrorKind::Io(cause) = error.into_kind() { cause } else { io::Error::other(text) }
 }
 
 /// Writes records as one indented JSON array and returns how many there were.

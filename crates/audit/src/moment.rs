@@ -8,7 +8,10 @@ use time::{OffsetDateTime, UtcOffset};
 
 /// Says why a text is not a moment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a moment; write `2026-01-31T12:00:00Z`, or `90s`, `15m`, `2h`, `7d` for that long ago", text.escape_debug())]
+#[error(
+    "`{}` is not a moment; write `2026-01-31T12:00:00Z`, or `90s`, `15m`, `2h`, `7d` for that \
+     long ago", text.escape_debug()
+)]
 pub struct MomentError {
     text: String,
 }

@@ -78,7 +78,8 @@ impl DevCa {
         &self.cert_pem
     }
 
-    /// Issues a certificate for a server under DNS names and IP addresses, and a SPIFFE ID if given.
+    /// Issues a certificate for a server under DNS names and IP addresses, and a SPIFFE ID if
+    /// given.
     ///
     /// # Errors
     /// Returns an error if there is no name at all, or one that cannot stand in a certificate.

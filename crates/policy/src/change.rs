@@ -119,7 +119,10 @@ pub enum ChangeError {
         name: String,
     },
     /// A name cannot stand in the book.
-    #[error("{what} `{}` is not a name: it must have 1 to {NAME_BYTES_MAX} printing characters, no blank and no `*`", name.escape_debug())]
+    #[error(
+        "{what} `{}` is not a name: it must have 1 to {NAME_BYTES_MAX} printing characters, no \
+         blank and no `*`", name.escape_debug()
+    )]
     BadName {
         /// What the name is for: `agent`, `target` or `role`.
         what: &'static str,

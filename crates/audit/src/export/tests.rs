@@ -149,3 +149,26 @@ fn an_output_that_is_full_is_an_error() {
     assert!(matches!(export_json(&mut small[..], records()), Err(ExportError::Io(_))));
     assert!(matches!(export_csv(&mut small[..], records()), Err(ExportError::Io(_))));
 }
+
+/// An output whose reader has gone.
+struct Closed;
+
+impl std::io::Write for Closed {
+    fn write(&mut self, _bytes: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_still_known_as_one() {
+    // More than the writer holds back, so that a record meets the end and not only the flush.
+    let many = || (0..1_000).map(|_| found(record()));
+    for end in [export_csv(Closed, many()), export_json(Closed, many())] {
+        let ExportError::Io(cause) = end.unwrap_err() else { panic!("no error of the output") };
+        assert_eq!(cause.kind(), std::io::ErrorKind::BrokenPipe);
+    }
+}

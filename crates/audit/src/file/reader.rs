@@ -29,7 +29,8 @@ struct Open {
 }
 
 impl ArchiveReader {
-    /// Opens an archive file, or a folder whose `.audit` files are read in the order of their names.
+    /// Opens an archive file, or a folder whose `.audit` files are read in the order of their
+    /// names.
     ///
     /// # Errors
     /// Fails if the path cannot be read. Damage inside is reported as it is reached.

@@ -27,7 +27,8 @@ pub struct ArchiveWriter {
 }
 
 impl ArchiveWriter {
-    /// Opens an archive file, making it if there is none, and cuts what a crash left of its last frame.
+    /// Opens an archive file, making it if there is none, and cuts what a crash left of its last
+    /// frame.
     ///
     /// # Errors
     /// Fails if the file cannot be opened or is damaged before its last frame; it
@@ -119,7 +120,8 @@ impl ArchiveWriter {
         self.cut_bytes
     }
 
-    /// Returns whether the file has no more than a part of its first bytes, as a crash leaves a new one.
+    /// Returns whether the file has no more than a part of its first bytes, as a crash leaves a
+    /// new one.
     fn is_unborn(&self, bytes: u64) -> io::Result<bool> {
         if bytes >= MAGIC.len() as u64 {
             return Ok(false);

@@ -41,7 +41,10 @@ pub enum TlsError {
         path: PathBuf,
     },
     /// The private key is of a kind that TLS 1.3 has no use for, or damaged.
-    #[error("`{}` holds a key that cannot be used: take ECDSA P-256, Ed25519 or RSA", .path.display())]
+    #[error(
+        "`{}` holds a key that cannot be used: take ECDSA P-256, Ed25519 or RSA",
+        .path.display()
+    )]
     KeyUnusable {
         /// The file.
         path: PathBuf,

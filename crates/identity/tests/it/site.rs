@@ -1,4 +1,5 @@
-//! A folder with an authority, a server's and an agent's certificate, and a clock that stands still.
+//! A folder with an authority, a server's and an agent's certificate, and a clock that stands
+//! still.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -187,7 +187,9 @@ fn changes_and_books_survive_json() {
 proptest! {
     #[test]
     fn allowing_and_disallowing_leaves_every_decision_as_it_was(
-        agent in "a|b", target in "a|b|\\*", before in prop::collection::vec(("a|b", "a|b|\\*"), 0..4)
+        agent in "a|b",
+        target in "a|b|\\*",
+        before in prop::collection::vec(("a|b", "a|b|\\*"), 0..4),
     ) {
         let mut book = RuleBook::default();
         for (agent, target) in before {
