@@ -27,7 +27,10 @@ pub enum OpenError {
         pid: Option<u32>,
     },
     /// The system refused an operation.
-    #[error("cannot {doing} {}: {source}; check that the folder exists and may be written", path.display())]
+    #[error(
+        "cannot {doing} {}: {source}; check that the folder exists and may be written",
+        path.display()
+    )]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -38,7 +41,8 @@ pub enum OpenError {
     },
     /// A file was written by a later version of this program.
     #[error(
-        "{} has format version {version}, this program knows up to {known}; use the program that wrote it",
+        "{} has format version {version}, this program knows up to {known}; use the program that \
+         wrote it",
         file.display()
     )]
     Newer {

@@ -35,7 +35,7 @@ enum Item {
     Meta(Meta),
     Value { key: Key, value: Bytes, version: u64, expires_at: Option<Timestamp> },
     Message { head: Head, body: Body, place: u64, attempts: u32, not_before: Option<Timestamp> },
-    Letter { head: Head, body: Body, death: u64, attempts: u32, reason: String, died_at: Timestamp },
+    Dead { head: Head, body: Body, death: u64, attempts: u32, reason: String, died_at: Timestamp },
     Ended { message: MessageId, ended: Ended },
     Window { agent: AgentId, class: CounterClass, window: SlidingWindow },
     End,
@@ -90,7 +90,7 @@ impl Snapshot {
         }
         for (death, letter) in state.letters.iter() {
             let Letter { head, body, attempts, reason, died_at } = letter.clone();
-            out.item(&Item::Letter { head, body, death, attempts, reason, died_at })?;
+            out.item(&Item::Dead { head, body, death, attempts, reason, died_at })?;
         }
         for (message, ended) in state.statuses.iter() {
             out.item(&Item::Ended { message, ended: ended.clone() })?;
@@ -126,7 +126,7 @@ impl Snapshot {
                 Item::End => break,
                 item @ (Item::Value { .. }
                 | Item::Message { .. }
-                | Item::Letter { .. }
+                | Item::Dead { .. }
                 | Item::Ended { .. }
                 | Item::Window { .. }) => snapshot.take(item),
             }
@@ -151,7 +151,7 @@ impl Snapshot {
                 let spot = not_before.map_or(Spot::Ready, Spot::Delayed);
                 state.queues.restore(Message::restored(head, body, (place, attempts, spot)));
             }
-            Item::Letter { head, body, death, attempts, reason, died_at } => {
+            Item::Dead { head, body, death, attempts, reason, died_at } => {
                 state.letters.restore(death, Letter { head, body, attempts, reason, died_at });
             }
             Item::Ended { message, ended } => state.statuses.push(message, ended),

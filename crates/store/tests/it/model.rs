@@ -234,7 +234,8 @@ proptest! {
     fn the_embedded_engine_answers_as_the_model_does(
         steps in proptest::collection::vec(step(), 1..80)
     ) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).build().unwrap();
         let runtime = Arc::new(runtime);
         runtime.block_on(run(steps));
     }
