@@ -110,7 +110,7 @@ impl TlsFiles {
             }
             // Said once for each change, not at each look.
             Err(cause) if !changed.is_empty() => {
-                tracing::error!(%cause, changed, "new TLS files are not used; the old stay in force");
+                tracing::error!(%cause, changed, "new TLS files are not used, the old stay");
                 self.look = Look { authorities: self.look.authorities.clone(), ..look };
             }
             Err(_) => {}

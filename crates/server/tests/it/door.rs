@@ -54,9 +54,9 @@ async fn refusals_carry_code_decision_and_reason() {
     })
     .await;
     let a = door.connect("a").await.unwrap();
-    let refused = |error: Error| match error {
-        Error::Refused(refused) => refused,
-        other => panic!("no refusal: {other:?}"),
+    let refused = |error: Error| {
+        let Error::Refused(refused) = error else { panic!("no refusal: {error:?}") };
+        refused
     };
     let denied = refused(a.send("nobody", "note", &json!({})).await.unwrap_err());
     assert_eq!((&*denied.code, &*denied.decision), ("not_authorized", "AUTHZ_DENIED"));

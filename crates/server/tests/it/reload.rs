@@ -84,7 +84,8 @@ async fn a_removed_authority_ends_the_connections_that_it_let_in() {
     of_new.ca = old;
     of_new.cert = elsewhere.path().join("b.pem");
     of_new.key = elsewhere.path().join("b.key");
-    within("a client of the new authority", Client::connect(of_new)).await.unwrap();
+    let connecting = Box::pin(Client::connect(of_new));
+    within("a client of the new authority", connecting).await.unwrap();
     let refused = site.recorded("tls_handshake_failed").await.decided_by.unwrap();
     assert!(refused.contains("UnknownIssuer"), "{refused}");
 }

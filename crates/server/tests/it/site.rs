@@ -92,7 +92,7 @@ impl Site {
     }
 
     pub(crate) async fn connect(&self, agent: &str) -> Result<Client, Error> {
-        Client::connect(self.options(agent)).await
+        Box::pin(Client::connect(self.options(agent))).await
     }
 
     /// Opens a TCP connection and says nothing.
@@ -122,11 +122,13 @@ impl Site {
     /// Returns every record with its reason and what decided.
     pub(crate) async fn records(&self) -> Vec<audit::Record<'static>> {
         let found = self.store.scan(Scan::Records { from: 1 }, 100_000).await.unwrap();
-        let records = found.into_iter().filter_map(|found| match found {
-            Found::Record(entry) => Some(entry.record().unwrap().into_owned()),
-            _ => None,
-        });
-        records.collect()
+        let mut records = Vec::new();
+        for one in found {
+            if let Found::Record(entry) = one {
+                records.push(entry.record().unwrap().into_owned());
+            }
+        }
+        records
     }
 
     /// Waits for a record with a reason or of an event.

@@ -38,6 +38,8 @@ pub(super) struct Shared {
 // The time that open requests of an ending connection have, or server.limits.drain_timeout_ms
 // where that is shorter.
 const GRACE: Duration = Duration::from_secs(5);
+// The same where the peer's certificate or its authority no longer counts: time to say so.
+const UNTRUSTED_GRACE: Duration = Duration::from_secs(1);
 
 // LIMIT: streams that a client may reset before the connection is closed (rapid reset).
 const RESETS_MAX: usize = 64;

@@ -17,7 +17,8 @@ fn rules_that_make_no_sense_are_reported_at_their_entry() {
             (4, 32, "roles.r.permissions[1]"),
         ),
         (
-            "gateway:\n  dlp:\n    rules:\n      - { id: a, type: t, pattern: 'x(', action: block }\n",
+            "gateway:\n  dlp:\n    rules:\n      - { id: a, type: t, pattern: 'x(', \
+             action: block }\n",
             (6, 36, "gateway.dlp.rules[0].pattern"),
         ),
         (
@@ -92,9 +93,11 @@ fn one_spiffe_id_is_never_an_agent_and_an_operator() {
 #[test]
 fn a_full_file_becomes_rules_limits_and_paths() {
     let text = "\
-gateway: { rate_limit: { per_minute: 7 }, features: { rbac: yes }, audit: { file_path: logs/audit.jsonl } }
+gateway: { rate_limit: { per_minute: 7 }, features: { rbac: yes },
+  audit: { file_path: logs/audit.jsonl } }
 agents:
-  no: { allow: [010, 'yes'], block: [no], roles: [r], limits: { per_hour: 0 }, metadata: { a: [1, 2.5, null, x] } }
+  no: { allow: [010, 'yes'], block: [no], roles: [r], limits: { per_hour: 0 },
+    metadata: { a: [1, 2.5, null, x] } }
   '010': {}
   yes: {}
 roles:

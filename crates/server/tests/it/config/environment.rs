@@ -74,15 +74,18 @@ fn a_variable_that_names_no_key_is_refused_with_a_suggestion() {
     let cases = [
         (
             "PALISADE_DELIVERY__MAX_INFLIGHT",
-            "environment variable PALISADE_DELIVERY__MAX_INFLIGHT: names no key; did you mean PALISADE_DELIVERY__MAX_IN_FLIGHT?",
+            "environment variable PALISADE_DELIVERY__MAX_INFLIGHT: names no key; did you mean \
+             PALISADE_DELIVERY__MAX_IN_FLIGHT?",
         ),
         (
             "PALISADE_DELIVERY_MAX_IN_FLIGHT",
-            "environment variable PALISADE_DELIVERY_MAX_IN_FLIGHT: names no key; did you mean PALISADE_DELIVERY__MAX_IN_FLIGHT?",
+            "environment variable PALISADE_DELIVERY_MAX_IN_FLIGHT: names no key; did you mean \
+             PALISADE_DELIVERY__MAX_IN_FLIGHT?",
         ),
         (
             "GATEWAY_RATE_LIMIT__PER_MINUT",
-            "environment variable GATEWAY_RATE_LIMIT__PER_MINUT: names no key; did you mean GATEWAY_RATE_LIMIT__PER_MINUTE?",
+            "environment variable GATEWAY_RATE_LIMIT__PER_MINUT: names no key; did you mean \
+             GATEWAY_RATE_LIMIT__PER_MINUTE?",
         ),
         (
             "PALISADE_CONFG",
@@ -90,15 +93,18 @@ fn a_variable_that_names_no_key_is_refused_with_a_suggestion() {
         ),
         (
             "PALISADE_DELIVERY",
-            "environment variable PALISADE_DELIVERY: delivery: is a section; set its keys one by one, two underscores apart",
+            "environment variable PALISADE_DELIVERY: delivery: is a section; set its keys one by \
+             one, two underscores apart",
         ),
         (
             "PALISADE_AGENTS__EVE__ALLOW",
-            "environment variable PALISADE_AGENTS__EVE__ALLOW: agents.eve: is not in the file; a variable changes entries of the file only",
+            "environment variable PALISADE_AGENTS__EVE__ALLOW: agents.eve: is not in the file; a \
+             variable changes entries of the file only",
         ),
         (
             "GATEWAY_RATE_LIMIT",
-            "environment variable GATEWAY_RATE_LIMIT: gateway.rate_limit: is a section; set its keys one by one, two underscores apart",
+            "environment variable GATEWAY_RATE_LIMIT: gateway.rate_limit: is a section; set its \
+             keys one by one, two underscores apart",
         ),
     ];
     for (name, expected) in cases {

@@ -9,11 +9,13 @@ fn each_bad_value_of_the_gateway_and_each_unknown_key_is_reported_where_it_stand
     let cases = [
         (
             "gateway:\n  rate_limit: { per_minut: 3 }\n",
-            "palisade.yaml:4:17: gateway.rate_limit.per_minut: unknown key; did you mean per_minute?",
+            "palisade.yaml:4:17: gateway.rate_limit.per_minut: unknown key; did you mean \
+             per_minute?",
         ),
         (
             "per_minute: 3\n",
-            "palisade.yaml:3:1: per_minute: unknown key; did you mean gateway.rate_limit.per_minute?",
+            "palisade.yaml:3:1: per_minute: unknown key; did you mean \
+             gateway.rate_limit.per_minute?",
         ),
         (
             "rate_limit: {}\n",
@@ -26,11 +28,13 @@ fn each_bad_value_of_the_gateway_and_each_unknown_key_is_reported_where_it_stand
         ),
         (
             "gateway: { circuit_breaker: { failure_threshold: 0 } }\n",
-            "palisade.yaml:3:50: gateway.circuit_breaker.failure_threshold: must be from 1 to 1000000",
+            "palisade.yaml:3:50: gateway.circuit_breaker.failure_threshold: must be from 1 to \
+             1000000",
         ),
         (
             "gateway: { circuit_breaker: { timeout_seconds: 0 } }\n",
-            "palisade.yaml:3:48: gateway.circuit_breaker.timeout_seconds: must be from 0.001 to 31536000",
+            "palisade.yaml:3:48: gateway.circuit_breaker.timeout_seconds: must be from 0.001 to \
+             31536000",
         ),
         (
             "gateway: { features: { dlp: perhaps } }\n",
@@ -38,7 +42,8 @@ fn each_bad_value_of_the_gateway_and_each_unknown_key_is_reported_where_it_stand
         ),
         (
             "gateway: { telemetry: { enabled: true } }\n",
-            "palisade.yaml:3:34: gateway.telemetry.enabled: telemetry export is not available in this version; set it to false",
+            "palisade.yaml:3:34: gateway.telemetry.enabled: telemetry export is not available in \
+             this version; set it to false",
         ),
     ];
     check(&cases);
@@ -49,15 +54,18 @@ fn each_bad_value_of_the_other_sections_is_reported_where_it_stands() {
     let cases = [
         (
             "delivery:\n  max_in_flight: 1.5\n",
-            "palisade.yaml:4:18: delivery.max_in_flight: must be a whole number, not a number with a fraction",
+            "palisade.yaml:4:18: delivery.max_in_flight: must be a whole number, not a number with \
+             a fraction",
         ),
         (
             "delivery:\n  max_in_flight:\n",
-            "palisade.yaml:4:16: delivery.max_in_flight: has no value; write a whole number or remove the key",
+            "palisade.yaml:4:16: delivery.max_in_flight: has no value; write a whole number or \
+             remove the key",
         ),
         (
             "delivery: { offline: quue }\n",
-            "palisade.yaml:3:22: delivery.offline: must be one of queue, refuse; did you mean queue?",
+            "palisade.yaml:3:22: delivery.offline: must be one of queue, refuse; did you mean \
+             queue?",
         ),
         (
             "delivery: 7\n",
@@ -65,7 +73,8 @@ fn each_bad_value_of_the_other_sections_is_reported_where_it_stands() {
         ),
         (
             "storage: { engine: redis }\n",
-            "palisade.yaml:3:20: storage.engine: a Redis store is not available in this version; use engine embedded",
+            "palisade.yaml:3:20: storage.engine: a Redis store is not available in this version; \
+             use engine embedded",
         ),
         ("storage: { path: \"\" }\n", "palisade.yaml:3:18: storage.path: must not be empty"),
         (
@@ -82,7 +91,8 @@ fn each_bad_value_of_the_other_sections_is_reported_where_it_stands() {
         ),
         (
             "agents: { a: { sealing_key: short } }\n",
-            "palisade.yaml:3:29: agents.a.sealing_key: is no X25519 public key in base64url; copy what `palisade cert agent --seal` printed",
+            "palisade.yaml:3:29: agents.a.sealing_key: is no X25519 public key in base64url; copy \
+             what `palisade cert agent --seal` printed",
         ),
     ];
     check(&cases);
