@@ -62,6 +62,7 @@ impl Circuits {
     ) -> Result<Probe, Duration> {
         let mut open = self.open.lock();
         let Some(of_target) = open.get_mut(target) else { return Ok(Probe::default()) };
+        of_target.values_mut().for_each(|breaker| breaker.pull_back(now));
         let own = self.place(sender);
         if !of_target.contains_key(&own) {
             // A sender with a circuit of its own is probing by that one.

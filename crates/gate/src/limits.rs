@@ -53,8 +53,9 @@ const HOUR: u64 = 3_600_000_000;
 impl SlidingWindow {
     /// Counts one call at `at`.
     pub fn count(&mut self, at: Timestamp, limits: RateLimits) {
+        self.pull_back(at);
         let newest = self.moments.back().map_or(0, |(moment, _)| *moment);
-        // A clock that went back must not break the order of the moments.
+        // A clock that went back a little must not break the order of the moments.
         let moment = round_up(at.micros(), limits).max(newest);
         self.forget(Timestamp::from_micros(moment.min(at.micros().max(newest))));
         let is_behind_minute = self.minute_from >= self.moments.len();
@@ -92,6 +93,7 @@ impl SlidingWindow {
 
     /// Drops what left the windows: a call leaves exactly one window length after its moment.
     fn forget(&mut self, now: Timestamp) {
+        self.pull_back(now);
         while let Some((moment, calls)) = self.moments.get(self.minute_from) {
             if moment.saturating_add(MINUTE) > now.micros() {
                 break;
@@ -107,6 +109,22 @@ impl SlidingWindow {
             self.moments.pop_front();
             self.minute_from = self.minute_from.saturating_sub(1);
         }
+    }
+
+    /// Takes calls that lie far ahead of a clock which went back as made now, so that they stay
+    /// counted for one window and not until the clock is there again.
+    fn pull_back(&mut self, now: Timestamp) {
+        let newest = self.moments.back().map_or(0, |(moment, _)| *moment);
+        if newest <= now.micros().saturating_add(MINUTE) {
+            return;
+        }
+        for (moment, _) in &mut self.moments {
+            *moment = (*moment).min(now.micros());
+        }
+        let is_over = |moment: u64| moment.saturating_add(MINUTE) <= now.micros();
+        self.minute_from = self.moments.partition_point(|(moment, _)| is_over(*moment));
+        let of_minute = self.moments.iter().skip(self.minute_from);
+        self.minute = of_minute.map(|(_, calls)| u64::from(*calls)).sum();
     }
 
     /// Returns the time until more than `over` of the calls from index `from` on have left.
@@ -204,6 +222,46 @@ mod tests {
         window.count(at(0.0), LIMITS);
         assert_eq!(window.view(at(59.0), LIMITS).minute, 1);
         assert_eq!(window.view(at(60.0), LIMITS).minute, 0);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_by_days_counts_what_it_counted_for_one_more_window() {
+        let mut window = SlidingWindow::default();
+        let day = 86_400.0;
+        for second in [day, day + 1.0, day + 2.0] {
+            window.count(at(second), LIMITS);
+        }
+        let full = window.view(at(0.0), LIMITS).full;
+        assert_eq!(full, Some(("minute", Duration::from_secs(60))));
+        assert!(window.view(at(59.0), LIMITS).full.is_some());
+        let view = window.view(at(60.0), LIMITS);
+        assert_eq!((view.minute, view.hour, view.full), (0, 3, None));
+        window.count(at(60.0), LIMITS);
+        window.count(at(61.0), LIMITS);
+        let full = window.view(at(130.0), LIMITS).full;
+        assert_eq!(full, Some(("hour", Duration::from_secs(3_470))));
+        assert!(window.is_idle(at(3_661.0)));
+    }
+
+    #[test]
+    fn a_clock_that_goes_any_way_keeps_order_and_sums() {
+        let steps = proptest::collection::vec((0_u32..20_000, proptest::bool::ANY), 1..200);
+        proptest::proptest!(|(steps in steps)| {
+            let mut window = SlidingWindow::default();
+            for (second, counts) in steps {
+                let now = at(f64::from(second));
+                if counts {
+                    window.count(now, LIMITS);
+                }
+                let view = window.view(now, LIMITS);
+                let moments: Vec<(u64, u32)> = window.moments.iter().copied().collect();
+                assert!(moments.is_sorted_by_key(|(moment, _)| *moment));
+                let sum = |from| moments.iter().skip(from).map(|(_, calls)| u64::from(*calls)).sum();
+                assert_eq!((view.hour, view.minute), (sum(0), sum(window.minute_from)));
+                let wait = view.full.map_or(Duration::ZERO, |(_, wait)| wait);
+                assert!(wait <= Duration::from_secs(3_660), "{wait:?}");
+            }
+        });
     }
 
     #[test]

@@ -21,6 +21,13 @@ struct Tally {
     left_out: BTreeMap<&'static str, u64>,
 }
 
+impl Tally {
+    /// Returns whether the period has ended, or lies ahead of a clock that went back.
+    fn is_over(&self, now: Timestamp) -> bool {
+        now.since(self.since) >= PERIOD || self.since.since(now) >= PERIOD
+    }
+}
+
 /// Refusals that were counted instead of recorded, by code.
 pub(crate) type LeftOut = BTreeMap<&'static str, u64>;
 
@@ -39,7 +46,7 @@ impl Refusals {
         let is_full = tallies.len() >= PRINCIPALS_MAX;
         let name = if is_full && !tallies.contains_key(principal) { OTHERS } else { principal };
         let tally = tallies.entry(name.to_owned()).or_default();
-        if now.since(tally.since) >= PERIOD {
+        if tally.is_over(now) {
             tally.since = now;
             tally.recorded = 0;
         }
@@ -55,7 +62,7 @@ impl Refusals {
     pub(crate) fn take(&self, now: Timestamp, all: bool) -> Vec<(String, LeftOut)> {
         let mut taken = Vec::new();
         self.0.lock().retain(|principal, tally| {
-            let is_over = now.since(tally.since) >= PERIOD;
+            let is_over = tally.is_over(now);
             if (is_over || all) && !tally.left_out.is_empty() {
                 taken.push((principal.clone(), std::mem::take(&mut tally.left_out)));
             }
@@ -92,6 +99,16 @@ mod tests {
         let taken = refusals.take(at(60), false);
         assert_eq!(taken, [("a".to_owned(), BTreeMap::from([("not_authorized", 9_400)]))]);
         assert!(refusals.admit("a", "not_authorized", at(61)));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_does_not_hold_counts_back() {
+        let refusals = Refusals::default();
+        for _ in 0..601 {
+            refusals.admit("a", "x", at(1_000));
+        }
+        assert!(refusals.take(at(941), false).is_empty());
+        assert_eq!(refusals.take(at(940), false), [("a".to_owned(), BTreeMap::from([("x", 1)]))]);
     }
 
     #[test]

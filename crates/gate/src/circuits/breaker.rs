@@ -34,6 +34,14 @@ pub struct Breaker {
 }
 
 impl Breaker {
+    /// Takes what lies ahead of a clock that went back as happened now, so that the circuit stays
+    /// open for its time and not until the clock is there again.
+    pub(super) fn pull_back(&mut self, now: Timestamp) {
+        self.last_failure = self.last_failure.min(now);
+        self.opened_at = self.opened_at.min(now);
+        self.probes.1 = self.probes.1.min(now);
+    }
+
     /// Asks whether a message may pass.
     pub(super) fn check(
         &mut self,

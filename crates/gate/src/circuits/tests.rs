@@ -115,6 +115,21 @@ fn failures_far_apart_and_after_a_success_do_not_add_up() {
 }
 
 #[test]
+fn a_clock_that_goes_back_keeps_no_circuit_open_for_longer() {
+    let circuits = Circuits::new(settings());
+    fail(&circuits, "a", 3, 90_000);
+    fail(&circuits, "b", 3, 90_000);
+    for sender in ["a", "c"] {
+        let wait = circuits.check(&agent(sender), &agent("t"), at(0)).unwrap_err();
+        assert_eq!(wait.as_secs(), 60, "{sender}");
+    }
+    let _probe = circuits.check(&agent("c"), &agent("t"), at(60)).unwrap();
+    let _lost = circuits.check(&agent("a"), &agent("t"), at(90_000)).unwrap();
+    assert!(circuits.check(&agent("a"), &agent("t"), at(70)).is_err());
+    assert!(circuits.check(&agent("a"), &agent("t"), at(130)).is_ok());
+}
+
+#[test]
 fn a_stored_circuit_is_open_again_after_a_restart() {
     let circuits = Circuits::new(settings());
     fail(&circuits, "a", 2, 0);
