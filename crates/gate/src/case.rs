@@ -58,6 +58,9 @@ pub(crate) struct Case {
     peer: String,
 }
 
+/// What stands in a record for a text that may not stand there.
+pub(crate) const HIDDEN: &str = "[REDACTED]";
+
 // LIMIT: characters of a caller's text that stand in a record.
 const TEXT_CHARS_MAX: usize = 256;
 
@@ -148,6 +151,9 @@ impl Case {
         };
         let reason =
             if let Refusal::NotAuthorized { code, .. } = refusal { code } else { refusal.code() };
+        // A stage before inspection may have refused, and then nobody has looked at the type.
+        let text = self.message_type.as_deref();
+        let message_type = text.map(|text| if gate.hides(text) { HIDDEN } else { text });
         let record = Record {
             outcome: Outcome::Refused,
             decision: refusal.decision().as_str().into(),
@@ -156,6 +162,7 @@ impl Case {
             // Nothing was delivered.
             payload_hash: None,
             sensitive_data_masked: false,
+            message_type: message_type.map(Into::into),
             ..self.record(gate)
         };
         Bytes::from(record.encode())

@@ -4,11 +4,15 @@
 //! encrypted to the recipient, or stops the call. Findings keep kinds, never text.
 
 use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use ::inspect::{Document, Inspection, Outcome, Seal, SealError};
 
 use super::circuit::Routed;
-use crate::case::Case;
+use crate::case::{Case, HIDDEN};
 use crate::gate::Gate;
 use crate::types::{AgentId, Decision, Envelope, Message, Refusal, Request};
 
@@ -56,8 +60,10 @@ pub(super) fn check(gate: &Gate, case: &mut Case, routed: Routed) -> Result<Clea
 }
 
 fn check_message(gate: &Gate, case: &mut Case, message: &Message) -> Result<String, Refusal> {
-    let changed = search(gate, case, &message.target, &message.document)?;
+    let changed = search(gate, case, &message.target, &message.document);
+    // Both are searched, so that a record names all that was found.
     check_type(gate, case, &message.message_type)?;
+    let changed = changed?;
     let payload = changed.as_deref().unwrap_or_else(|| message.document.text());
     case.payload_hash = Some(audit::payload_hash(payload));
     let envelope = Envelope {
@@ -81,18 +87,30 @@ fn check_message(gate: &Gate, case: &mut Case, message: &Message) -> Result<Stri
 
 /// Searches the message type: it stands in the log as it is, so nothing sensitive may hide there.
 fn check_type(gate: &Gate, case: &mut Case, message_type: &str) -> Result<(), Refusal> {
-    if !gate.settings.dlp {
-        return Ok(());
-    }
-    let findings = gate.dlp.scan_text(message_type);
-    let strict = findings.iter().filter(|finding| finding.action > ::inspect::Action::Alert);
-    let kinds: Vec<String> = strict.map(|finding| finding.kind.to_string()).collect();
+    let kinds = gate.strict_kinds(message_type);
     if kinds.is_empty() {
         return Ok(());
     }
-    case.message_type = Some("[REDACTED]".to_owned());
+    case.message_type = Some(HIDDEN.to_owned());
     case.violations.extend(kinds);
     Err(Refusal::DlpBlocked { unsealed: false })
+}
+
+impl Gate {
+    /// Returns whether a text has what may not stand in a record.
+    pub(crate) fn hides(&self, text: &str) -> bool {
+        !self.strict_kinds(text).is_empty()
+    }
+
+    /// Returns the kinds of what is in a text and may not pass as it is.
+    fn strict_kinds(&self, text: &str) -> Vec<String> {
+        if !self.settings.dlp {
+            return Vec::new();
+        }
+        let findings = self.dlp.scan_text(text);
+        let strict = findings.iter().filter(|finding| finding.action > ::inspect::Action::Alert);
+        strict.map(|finding| finding.kind.to_string()).collect()
+    }
 }
 
 /// Searches the values of a state update as the members of one object.
@@ -107,9 +125,10 @@ fn check_state(
 ) -> Result<BTreeMap<String, String>, Refusal> {
     let Some(agent) = agent.filter(|_| !updates.is_empty()) else { return Ok(updates) };
     let limits = &gate.settings.validation.payload;
+    // Each exactly one value, or two fields could be written as one.
     let is_json = |value: &str| {
-        let wrapped = format!("{{\"v\":{value}}}");
-        !value.is_empty() && Document::parse(&wrapped, limits).is_ok()
+        serde_json::from_str::<&RawValue>(value).is_ok()
+            && Document::parse(&format!("{{\"v\":{value}}}"), limits).is_ok()
     };
     let mut text = String::from("{");
     for (index, (field, value)) in updates.iter().enumerate() {
@@ -123,12 +142,11 @@ fn check_state(
     text.push('}');
     let document = Document::parse(&text, limits).map_err(Refusal::Payload)?;
     let Some(changed) = search(gate, case, agent, &document)? else { return Ok(updates) };
-    let members: BTreeMap<String, &serde_json::value::RawValue> =
-        serde_json::from_str(&changed).map_err(|_never| broken_mask())?;
+    let Members(members) = serde_json::from_str(&changed).map_err(|_never| broken_mask())?;
+    // Names may be masked too; the order is that of the updates.
     let mut masked = BTreeMap::new();
-    for (field, member) in members {
-        let was_json = updates.get(&field).is_none_or(|value| is_json(value));
-        let value = if was_json {
+    for ((field, member), was) in members.into_iter().zip(updates.values()) {
+        let value = if is_json(was) {
             member.get().to_owned()
         } else {
             serde_json::from_str(member.get()).map_err(|_never| broken_mask())?
@@ -136,6 +154,33 @@ fn check_state(
         masked.insert(field, value);
     }
     Ok(masked)
+}
+
+/// The members of an object in their order.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
+    }
 }
 
 fn quoted(text: &str) -> String {

@@ -1,9 +1,11 @@
 //! Stage 6: which content passes, and in which form.
 
-use gate::types::{Action, Answer, Refusal};
+mod states;
+
+use gate::types::{Action, Refusal};
 use inspect::{Action as Handling, RuleSpec, Severity};
 
-use crate::fixture::{Plan, World, ack, one, say, state};
+use crate::fixture::{Plan, World, ack, one, say};
 
 const SSN: &str = r#"{"n":1,"ssn":"536-22-1234"}"#;
 const MAIL: &str = r#"{"to":"ann@example.com"}"#;
@@ -163,23 +165,41 @@ async fn requests_and_replies_are_searched_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_values_of_a_state_update_are_searched() {
+async fn a_sensitive_message_type_is_blocked_and_does_not_stand_in_the_record() {
     let world = World::new(Plan::new()).await;
-    let read = async || {
-        let answer = world.accept("a", Action::ReadState).await;
-        let Answer::State(state) = answer else { panic!("no state but {answer:?}") };
-        state
+    let _a = world.open("a", "i1").await;
+    let typed = |message_type: &str, target: &str, payload: &str| {
+        let Action::Send { target, mut message } = say(target, payload) else { panic!("no send") };
+        message.message_type = message_type.to_owned();
+        Action::Send { target, message }
     };
-    world.accept("a", state(&[("plain", "\"x\""), ("ssn", "\"536-22-1234\"")])).await;
-    let record = world.record("state.update").await;
-    assert_eq!(record.decision, "DLP_REDACTED");
-    assert!(record.sensitive_data_masked);
-    let kept = read().await;
-    assert_eq!(kept["plain"], "\"x\"");
-    assert_eq!(kept["ssn"], "\"XXX-XX-1234\"");
-    let blocked = state(&[("plain", "y"), ("card", "4111 1111 1111 1111")]);
-    world.refuse("a", blocked, "DLP_BLOCKED", "dlp_blocked").await;
-    assert_eq!(read().await, kept);
+    let secret = "for 536-22-1234";
+    let refused = [
+        (typed(secret, "b", "{}"), "DLP_BLOCKED", "dlp_blocked", &["ssn"][..]),
+        // Not even beside a payload that is worse, or where an earlier stage refuses.
+        (typed(secret, "b", CARD), "DLP_BLOCKED", "dlp_blocked", &["credit_card", "ssn"]),
+        (typed(secret, "c", "{}"), "AUTHZ_DENIED", "denied", &[]),
+        (typed(secret, "b", "["), "INVALID", "invalid_json", &[]),
+    ];
+    for (action, decision, reason, violations) in refused {
+        world.refuse("a", action, decision, reason).await;
+        let record = world.record("message.send").await;
+        assert_eq!(record.message_type.as_deref(), Some("[REDACTED]"));
+        assert_eq!(record.violations, violations);
+    }
+    for batch in world.store.commits() {
+        let shown = format!("{batch:?}");
+        assert!(!shown.contains("536-22"), "the store holds it: {shown}");
+    }
+    assert_eq!(world.queued("b").await, 0);
+    // What only alerts may stand in a record, and does not hold a message up.
+    world.accept("a", typed("mail of ann@example.com", "b", "{}")).await;
+    let record = world.record("message.send").await;
+    assert_eq!(record.message_type.as_deref(), Some("mail of ann@example.com"));
+    // Without the feature nothing is looked at.
+    let world = World::new(Plan::new().set(|settings| settings.dlp = false)).await;
+    let _a = world.open("a", "i1").await;
+    world.accept("a", typed(secret, "b", "{}")).await;
 }
 
 #[tokio::test(start_paused = true)]
