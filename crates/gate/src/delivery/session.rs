@@ -250,14 +250,15 @@ impl Session {
         let (hub, live) = (&self.place.hub, &self.place.live);
         let mut deliveries = Vec::with_capacity(leases.messages.len());
         for leased in leases.messages {
+            if live.delivery_of(leased.message).is_some() {
+                // It came back to the session that still works on it: that delivery stands,
+                // however often sessions took it from each other.
+                continue;
+            }
             if leased.attempt > hub.settings.max_attempts {
                 let held = held(&leased);
                 hub.bury(live, &held, "attempts_exhausted", "tried too often without an answer")
                     .await;
-                continue;
-            }
-            if live.delivery_of(leased.message).is_some() {
-                // It came back to the session that still works on it: that delivery stands.
                 continue;
             }
             let id = DeliveryId::from_random(hub.ids.random());

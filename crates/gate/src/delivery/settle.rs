@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::Hub;
 use super::session::{Held, Live};
 use crate::ports::{Batch, Op, Retry, Settlement, StoreError};
-use crate::types::DeliveryId;
+use crate::types::{DeliveryId, SessionId};
 
 /// What a receiver said about a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,19 +58,19 @@ impl Hub {
             return;
         }
         for ((held, outcome), ops) in answers.iter().zip(groups) {
-            self.settle_one(live, held, outcome, ops).await;
+            self.settle_one(live, held, outcome, &ops).await;
         }
     }
 
-    async fn settle_one(&self, live: &Live, held: &Held, outcome: &Outcome, ops: Vec<Op>) {
+    async fn settle_one(&self, live: &Live, held: &Held, outcome: &Outcome, ops: &[Op]) {
         match self.commit_until_done(live, ops).await {
             Ok(()) => {}
             Err(StoreError::Conflict { .. }) if *outcome == Outcome::Acknowledged => {
                 // Another session took the message over meanwhile. The receiver has it, so that
                 // lease is settled in its name; what its session says later finds nothing.
                 if let Some(holder) = self.take_from_holder(&live.agent, held.message) {
-                    let ops = self.ops(&holder, held, outcome);
-                    log_failure(live, self.commit_until_done(live, ops).await);
+                    let ops: Vec<Op> = ops.iter().map(|op| held_by(op, holder.id)).collect();
+                    log_failure(live, self.commit_until_done(live, &ops).await);
                 }
             }
             Err(StoreError::Full { .. }) => self.postpone(live, held).await,
@@ -81,7 +81,7 @@ impl Hub {
     /// Makes a dead letter of a message that this session holds.
     pub(super) async fn bury(&self, live: &Live, held: &Held, code: &'static str, reason: &str) {
         let ops = self.burial(live, held, code, reason);
-        match self.commit_until_done(live, ops).await {
+        match self.commit_until_done(live, &ops).await {
             Err(StoreError::Full { .. }) => self.postpone(live, held).await,
             answer => log_failure(live, answer),
         }
@@ -94,14 +94,14 @@ impl Hub {
         let not_before = now.after(self.settings.retry_backoff_max);
         let how = Settlement::Retry(Retry { not_before, counts: false });
         let settle = Op::Settle { message: held.message, holder: live.id, how, at: now };
-        log_failure(live, self.commit_until_done(live, vec![settle]).await);
+        log_failure(live, self.commit_until_done(live, &[settle]).await);
     }
 
     /// Commits, again and again while the store is busy or the disk is full, until the session
     /// ends; what it held is given back then.
-    async fn commit_until_done(&self, live: &Live, ops: Vec<Op>) -> Result<(), StoreError> {
+    async fn commit_until_done(&self, live: &Live, ops: &[Op]) -> Result<(), StoreError> {
         loop {
-            let answer = self.store.commit(Batch { ops: ops.clone() }).await;
+            let answer = self.store.commit(Batch { ops: ops.to_vec() }).await;
             let pause = match &answer {
                 Err(StoreError::Busy) => BUSY_PAUSE,
                 Err(StoreError::DiskFull) => DISK_FULL_PAUSE,
@@ -215,6 +215,15 @@ impl Hub {
         }
         Err(StoreError::Busy)
     }
+}
+
+/// Returns the operation with another holder of the lease that it ends.
+fn held_by(op: &Op, holder: SessionId) -> Op {
+    let mut op = op.clone();
+    if let Op::Settle { holder: former, .. } = &mut op {
+        *former = holder;
+    }
+    op
 }
 
 fn log_failure(live: &Live, answer: Result<(), StoreError>) {

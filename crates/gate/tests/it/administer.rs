@@ -166,7 +166,7 @@ async fn dead_letters_are_listed_page_by_page_and_by_target() {
     let letter = letters(&world, "", 1, "").await.remove(0);
     assert_eq!(
         (letter.view.state, letter.view.reason.as_str()),
-        (MessageState::DeadLettered, "will not")
+        (MessageState::DeadLettered, "refused: will not")
     );
     assert_eq!((letter.message_type.as_str(), letter.died_at), ("note", world.now()));
     assert!(letter.envelope.is_none() && letter.size > 100);

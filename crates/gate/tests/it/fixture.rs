@@ -13,7 +13,7 @@ use std::time::Duration;
 use audit::Record;
 use futures::FutureExt as _;
 use gate::Gate;
-use gate::delivery::{Outcome, Session, Settled};
+use gate::delivery::{Delivery, Outcome, Session, Settled};
 use gate::ports::{Clock as _, Found, MessageView, Op, Read, Scan, Store as _, StoreError};
 use gate::types::{
     Action, AdminAnswer, AdminCommand, Answer, Call, Caller, CorrelationId, DeliveryId, MessageId,
@@ -221,8 +221,12 @@ pub(crate) const fn seconds(seconds: u64) -> Duration {
 
 /// Returns what a session gets at this moment.
 pub(crate) fn poll(session: &mut Session) -> Vec<Received> {
-    let deliveries = session.next().now_or_never().flatten().unwrap_or_default();
-    let received = |delivery: gate::delivery::Delivery| Received {
+    read(session.next().now_or_never().flatten().unwrap_or_default())
+}
+
+/// Reads deliveries as their receiver does.
+pub(crate) fn read(deliveries: Vec<Delivery>) -> Vec<Received> {
+    let received = |delivery: Delivery| Received {
         delivery: delivery.id,
         text: String::from_utf8(delivery.envelope.to_vec()).unwrap(),
         envelope: serde_json::from_slice(&delivery.envelope).unwrap(),

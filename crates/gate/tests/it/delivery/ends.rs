@@ -1,11 +1,14 @@
 //! What becomes of a message, who may know it, and when its time is over.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gate::ports::MessageState;
+use gate::ports::{MessageState, Op, StoreError};
 use gate::types::{Action, Answer};
 
-use crate::fixture::{Plan, World, ack, ask, id, nack, one, pass, poll, seconds, status_of};
+use crate::fixture::{
+    Plan, World, ack, ask, id, limits, nack, one, pass, poll, seconds, status_of,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_sender_sees_each_state_of_its_message() {
@@ -73,6 +76,40 @@ async fn a_message_expires_in_its_moment_and_is_not_delivered_after_it() {
     let record = world.record("expired").await;
     assert_eq!((record.decision.as_ref(), record.outcome), ("EXPIRED", audit::Outcome::Error));
     assert_eq!(record.target_id.as_deref(), Some("b"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_expired_messages_leave_within_two_periods_each_with_a_record() {
+    let world = World::new(Plan::new().limits(limits(10_000, 10_000))).await;
+    let _a = world.open("a", "i1").await;
+    let mut messages = BTreeSet::new();
+    for _ in 0..1_000 {
+        messages.insert(world.send("a", "b", "{}").await.to_string());
+    }
+    pass(seconds(3_600)).await;
+    pass(seconds(2)).await;
+    assert_eq!(world.queued("b").await, 0);
+    let records = world.records().await;
+    let expired = records.into_iter().filter(|record| record.event_type == "expired");
+    let expired: Vec<_> = expired.map(|record| record.message_id.unwrap().into_owned()).collect();
+    assert_eq!(expired.len(), 1_000);
+    assert_eq!(expired.into_iter().collect::<BTreeSet<_>>(), messages);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_message_that_is_taken_at_the_last_moment_keeps_no_other_from_expiring() {
+    let world = World::new(Plan::new()).await;
+    let _a = world.open("a", "i1").await;
+    for _ in 0..5 {
+        world.send("a", "b", "{}").await;
+    }
+    // The batch of all meets a conflict, and then one of them by itself.
+    world.store.fail(2, StoreError::Conflict { op: 0 }, |op| matches!(op, Op::Expire { .. }));
+    pass(seconds(3_600)).await;
+    pass(seconds(1)).await;
+    assert_eq!(world.queued("b").await, 0);
+    let records = world.records().await;
+    assert_eq!(records.iter().filter(|record| record.event_type == "expired").count(), 5);
 }
 
 #[tokio::test(start_paused = true)]
