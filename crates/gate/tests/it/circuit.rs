@@ -89,6 +89,35 @@ async fn a_target_that_fails_several_senders_is_left_alone_by_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn three_senders_cut_off_hold_back_a_fourth_until_the_timeout_and_not_longer() {
+    let plan = circuit(|circuit| circuit.senders_to_open = 3).allow("e", "b");
+    let mut scene = Scene::new(plan.register("e", |_| ())).await;
+    let _e = scene.world.open("e", "i1").await;
+    scene.fail("a", 3).await;
+    pass(seconds(10)).await;
+    scene.fail("c", 3).await;
+    scene.succeed("e").await;
+    pass(seconds(10)).await;
+    scene.fail("d", 3).await;
+    // Until the first of the three may probe.
+    assert_eq!(scene.meet_open("e").await, seconds(40));
+    pass(seconds(40) - Duration::from_micros(1)).await;
+    assert_eq!(scene.meet_open("e").await, Duration::from_micros(1));
+    pass(Duration::from_micros(1)).await;
+    // It ends by itself: nobody has probed.
+    scene.succeed("e").await;
+    for (sender, left) in [("c", 10), ("d", 20)] {
+        assert_eq!(scene.meet_open(sender).await, seconds(left));
+    }
+    scene.succeed("a").await;
+    // One that fails again holds back itself, and the others only while they are three.
+    scene.fail("a", 1).await;
+    assert_eq!(scene.meet_open("e").await, seconds(10));
+    pass(seconds(10)).await;
+    scene.succeed("e").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_references_scope_counts_all_senders_together() {
     let mut scene = Scene::new(circuit(|circuit| circuit.scope = CircuitScope::Target)).await;
     scene.fail("a", 2).await;

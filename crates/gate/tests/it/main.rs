@@ -19,6 +19,8 @@ mod inspect;
 #[cfg(test)]
 mod rate_limit;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod report;

@@ -6,7 +6,8 @@ use futures::future::join_all;
 use gate::types::{Action, AdminCommand, Answer, Refusal};
 
 use crate::fixture::{
-    Plan, World, answer, ask, caller, limits, nack, one, pass, poll, say, say_from, seconds, state,
+    Plan, World, agent, answer, ask, caller, hello, limits, nack, one, pass, poll, say, say_from,
+    seconds, state,
 };
 
 const CARD: &str = r#"{"card":"4111 1111 1111 1111"}"#;
@@ -173,11 +174,33 @@ async fn other_calls_have_windows_of_their_own() {
     for action in control() {
         world.refuse("a", action, "RATE_LIMITED", "rate_limited").await;
     }
-    // Sessions and operators are not counted.
+    // Sessions are counted by themselves, operators not at all.
     for number in 2..5 {
         let _session = world.open("a", &format!("i{number}")).await;
         world.admin(AdminCommand::ListAgents).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_opens_sessions_all_the_time_is_limited_for_a_while() {
+    let world = World::new(Plan::new().limits(limits(1, 1))).await;
+    for number in 0..1_200 {
+        if number == 600 {
+            pass(seconds(20)).await;
+        }
+        // All its instances together.
+        drop(world.open("a", if number % 2 == 0 { "i1" } else { "i2" }).await);
+    }
+    let refusal = world.refuse("a", hello("i3"), "RATE_LIMITED", "rate_limited").await;
+    assert_eq!(refusal, Refusal::RateLimited { window: "minute", retry_after: seconds(40) });
+    assert!(!world.gate.hub().is_active(&agent("a")), "the place was not given back");
+    let _b = world.open("b", "i1").await;
+    pass(seconds(40) - Duration::from_micros(1)).await;
+    world.refuse("a", hello("i3"), "RATE_LIMITED", "rate_limited").await;
+    pass(Duration::from_micros(1)).await;
+    let _a = world.open("a", "i3").await;
+    // What it opened counts towards nothing else.
+    world.accept("a", say_from("i3", "b", "{}")).await;
 }
 
 #[tokio::test(start_paused = true)]

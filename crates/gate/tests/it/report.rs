@@ -60,6 +60,7 @@ async fn the_start_is_recorded_and_so_is_the_stop() {
     let revision = world.gate.registry().snapshot().policy.revision().to_owned();
     let record = world.record("config.loaded").await;
     assert_eq!(record.policy_revision, Some(revision.into()));
+    assert_eq!(record.detail["configuration"], "test");
     world.gate.drain(crate::fixture::seconds(1)).await;
     let events: Vec<_> = world.records().await.into_iter().map(|one| one.event_type).collect();
     assert_eq!(events, ["config.loaded", "server.stopped"]);

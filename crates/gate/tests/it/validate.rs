@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gate::ports::{Op, StoreError};
-use gate::types::{Action, Hello, Refusal, Unavailable};
+use gate::types::{Action, AdminCommand, Hello, Refusal, Unavailable};
+use policy::Change;
 
 use crate::fixture::{
     Plan, World, answer, ask, hello, one, operator, pass, poll, say, say_from, seconds, settle_down,
@@ -146,6 +147,50 @@ async fn other_requests_are_bounded_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_no_contract_reads_is_refused_where_every_call_is() {
+    let world = World::new(Plan::new()).await;
+    let malformed = || Action::Malformed;
+    let refusal = world.refuse("a", malformed(), "INVALID", "malformed_request").await;
+    assert_eq!(refusal, Refusal::MalformedRequest);
+    let record = world.record("request.malformed").await;
+    assert_eq!((record.agent_id.as_ref(), record.message_id), ("a", None));
+    // Who asks is judged before what is asked.
+    let root = operator("root");
+    world.refuse_caller(root, malformed(), "AUTHN_FAILED", "wrong_principal").await;
+    let stranger = "stranger";
+    world.refuse(stranger, malformed(), "AUTHN_FAILED", "agent_not_allowlisted").await;
+
+    let command = || {
+        let (field, reason) = ("limits.per_minute", "must not be negative");
+        Action::Administer(AdminCommand::Malformed { field, reason })
+    };
+    let refusal = world.refuse_caller(operator("root"), command(), "INVALID", "invalid_field");
+    assert_eq!(refusal.await.to_string(), "`limits.per_minute` must not be negative");
+    assert_eq!(world.record("admin.malformed").await.user_id.as_deref(), Some("root"));
+    world.refuse("a", command(), "AUTHN_FAILED", "wrong_principal").await;
+    let eve = operator("eve");
+    world.refuse_caller(eve, command(), "AUTHN_FAILED", "wrong_principal").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_command_makes_a_bounded_number_of_changes() {
+    let world = World::new(Plan::closed()).await;
+    let _a = world.open("a", "i1").await;
+    let changes = |count: usize| {
+        let change = |number| Change::Block { agent: "c".to_owned(), target: format!("t{number}") };
+        let mut changes: Vec<_> = (1..count).map(change).collect();
+        changes.push(Change::Allow { agent: "a".to_owned(), target: "b".to_owned() });
+        Action::Administer(AdminCommand::ChangePolicy(changes))
+    };
+    world.refuse_caller(operator("root"), changes(33), "INVALID", "invalid_field").await;
+    world.refuse("a", say("b", "{}"), "AUTHZ_DENIED", "denied").await;
+    world.run(operator("root"), changes(32)).await.unwrap();
+    world.accept("a", say("b", "{}")).await;
+    // Each of them stands in the record.
+    assert_eq!(world.record("policy.changed").await.detail.len(), 33);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reply_must_answer_an_open_request_of_its_sender() {
     let world = World::new(Plan::new().allow("c", "a")).await;
     let mut asker = world.open("a", "i1").await;
@@ -213,6 +258,6 @@ async fn a_draining_gate_takes_nothing_new() {
         let refusal = world.refuse("a", action, "BACKPRESSURE", "draining").await;
         assert_eq!(refusal, Refusal::Unavailable(Unavailable::Draining));
     }
-    let administer = Action::Administer(gate::types::AdminCommand::ListAgents);
+    let administer = Action::Administer(AdminCommand::ListAgents);
     world.refuse_caller(operator("root"), administer, "BACKPRESSURE", "draining").await;
 }
