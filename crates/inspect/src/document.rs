@@ -8,6 +8,7 @@ use std::sync::Arc;
 mod chars;
 mod node;
 mod parse;
+mod run;
 
 pub(crate) use chars::{JsonChars, TextChar};
 pub(crate) use node::{Kind, NONE, Node};

@@ -35,8 +35,6 @@ pub(super) struct Detector {
     pub(super) check: Option<Check>,
     /// Whether matches have a greatest length.
     pub(super) is_bounded: bool,
-    /// Whether the pattern speaks of the beginning or end of the text.
-    pub(super) is_anchored: bool,
 }
 
 /// A compiled policy.
@@ -49,6 +47,8 @@ pub(super) struct Plan {
     pub(super) gate: Option<Regex>,
     /// The detector of each pattern of the gate but the last.
     pub(super) gated: Vec<usize>,
+    /// The detectors of the patterns that speak of the beginning or end of a text.
+    pub(super) anchored: Vec<usize>,
     /// Whether rules of the operator are there, which look at numbers with fractions too.
     pub(super) has_rules: bool,
 }
@@ -77,9 +77,10 @@ pub(super) fn compile(spec: &DlpSpec) -> Result<Plan, RuleError> {
     draft.hirs.push(words);
     let gate = automata::gate(&draft.hirs).ok_or(RuleError::AllTooLarge)?;
     let has_gate = !draft.gated.is_empty() || kinds.iter().any(|kind| kind.is_on);
-    let Draft { detectors, gated, .. } = draft;
+    let Draft { detectors, gated, anchored, .. } = draft;
     let has_rules = !rules.is_empty();
-    Ok(Plan { kinds, detectors, gate: has_gate.then_some(gate), gated, has_rules })
+    let gate = has_gate.then_some(gate);
+    Ok(Plan { kinds, detectors, gate, gated, anchored, has_rules })
 }
 
 /// What a pattern is made from.
@@ -95,6 +96,7 @@ struct Draft {
     detectors: Vec<Detector>,
     hirs: Vec<Hir>,
     gated: Vec<usize>,
+    anchored: Vec<usize>,
 }
 
 impl Draft {
@@ -110,12 +112,13 @@ impl Draft {
         let regex = automata::one(&hir).map_err(refused)?;
         let properties = hir.properties();
         let is_bounded = properties.maximum_len().is_some();
-        let is_anchored = properties.look_set().contains_anchor();
-        if !is_anchored {
+        if properties.look_set().contains_anchor() {
+            self.anchored.push(self.detectors.len());
+        } else {
             self.gated.push(self.detectors.len());
             self.hirs.push(hir);
         }
-        self.detectors.push(Detector { kind, regex, check, is_bounded, is_anchored });
+        self.detectors.push(Detector { kind, regex, check, is_bounded });
         Ok(())
     }
 }

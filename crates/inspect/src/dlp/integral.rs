@@ -6,6 +6,10 @@
 /// says whether it did. It leaves out what has a fraction, is zero, or is too long for a number of
 /// a card or a person.
 pub(super) fn push_integral(out: &mut String, literal: &str) -> bool {
+    // Most measured values end here: a last digit other than zero, and no exponent after it.
+    if !literal.ends_with('0') && !literal.bytes().any(|b| matches!(b, b'e' | b'E')) {
+        return false;
+    }
     let Some((whole, fraction, zeros)) = parts(literal.trim_start_matches('-')) else {
         return false;
     };

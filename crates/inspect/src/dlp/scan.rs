@@ -19,7 +19,7 @@ use crate::document::{Document, Kind};
 /// Returns what the policy finds in a view; a document adds what its keys say.
 pub(super) fn hits(plan: &Plan, view: &View<'_>, doc: Option<&Document>) -> Vec<Hit> {
     let mut scan = Scan { plan, view, hits: Vec::new(), rescans_left: RESCANS_MAX };
-    for detector in plan.detectors.iter().filter(|detector| detector.is_anchored) {
+    for detector in plan.anchored.iter().filter_map(|at| plan.detectors.get(*at)) {
         scan.field_by_field(detector);
     }
     scan.gated(doc);

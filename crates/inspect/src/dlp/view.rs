@@ -124,7 +124,7 @@ impl Layout {
     fn end(&mut self, start: usize, node: u32, kind: Kind, is_expanded: bool) {
         let (start, end) = (short(start), short(self.text.len()));
         self.fields.push(Field { start, end, node, kind, is_expanded });
-        self.text.push(if kind == Kind::Key { KEY_END } else { END });
+        self.text.push_str(if kind == Kind::Key { "\u{1e}" } else { "\u{1f}" });
     }
 }
 

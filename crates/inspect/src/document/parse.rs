@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::chars::{JsonChars, hex4};
 use super::node::{Kind, NONE, Node, index};
+use super::run::plain_len;
 use super::{Invalid, Limits};
 
 /// Parses a trimmed text; `base` is what was trimmed before it.
@@ -46,6 +47,8 @@ struct Frame<'a> {
     is_object: bool,
     count: u32,
     last_key: u32,
+    /// One bit for each mark that a key so far has; a key with a new mark is new.
+    marks: u64,
     /// The keys so far, decoded, once they are too many to compare one by one.
     seen: Option<HashSet<Cow<'a, str>>>,
 }
@@ -105,7 +108,7 @@ impl<'a> Parser<'a> {
         }
         let node = self.push(kind, self.at..self.at, true);
         let is_object = kind == Kind::Object;
-        self.frames.push(Frame { node, is_object, count: 0, last_key: NONE, seen: None });
+        self.frames.push(Frame { node, is_object, count: 0, last_key: NONE, marks: 0, seen: None });
         self.at += 1;
         Ok(if is_object { Expect::FirstKey } else { Expect::FirstItem })
     }
@@ -177,6 +180,12 @@ impl<'a> Parser<'a> {
         frame.last_key = key;
         frame.count += 1;
         let is_short = node.range().len() <= KEY_COMPARED_LEN_MAX;
+        let mark = mark(self.text, &node);
+        let has_new_mark = frame.marks & mark == 0;
+        frame.marks |= mark;
+        if frame.seen.is_none() && frame.count <= KEYS_COMPARED_MAX && has_new_mark {
+            return true;
+        }
         if frame.seen.is_none() && frame.count <= KEYS_COMPARED_MAX && is_short {
             return !chain(&self.nodes, node.slot).any(|other| same(self.text, &node, other));
         }
@@ -194,7 +203,7 @@ impl<'a> Parser<'a> {
         let mut plain = true;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let Some(skip) = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20)) else {
+            let Some(skip) = plain_len(rest) else {
                 self.at = self.text.len();
                 return Err(self.not_json("the text ends inside a string"));
             };
@@ -335,11 +344,25 @@ fn chain(nodes: &[Node], last: u32) -> impl Iterator<Item = &Node> {
     std::iter::successors(nodes.get(index(last)), |key| nodes.get(index(key.slot)))
 }
 
-fn same(text: &str, a: &Node, b: &Node) -> bool {
-    let (raw_a, raw_b) = (text.get(a.range()), text.get(b.range()));
-    if a.plain && b.plain {
-        return raw_a == raw_b;
+/// Returns a bit that equal keys have in common; an escaped key has them all.
+fn mark(text: &str, key: &Node) -> u64 {
+    let raw = text.as_bytes().get(key.range()).unwrap_or_default();
+    match raw {
+        _ if !key.plain => u64::MAX,
+        [first, .., last] => {
+            let mixed = u32::from(*first) ^ (u32::from(*last) << 2) ^ (short(raw.len()) << 3);
+            1_u64.rotate_left(mixed)
+        }
+        _ => 1,
     }
+}
+
+fn same(text: &str, a: &Node, b: &Node) -> bool {
+    if a.plain && b.plain {
+        let bytes = text.as_bytes();
+        return bytes.get(a.range()) == bytes.get(b.range());
+    }
+    let (raw_a, raw_b) = (text.get(a.range()), text.get(b.range()));
     let values = |raw| JsonChars::escaped(raw).map(|c| c.value);
     values(raw_a.unwrap_or_default()).eq(values(raw_b.unwrap_or_default()))
 }
