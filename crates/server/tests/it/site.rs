@@ -1,10 +1,10 @@
-//! A server over the memory store with real TLS, and certificates for its agents.
+//! A server with real TLS, and certificates for its agents.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gate::ports::{Clock as _, Found, Scan, Store as _};
+use gate::ports::{Clock as _, Found, Scan, Store};
 use gate::tasks::Tasks;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -13,7 +13,7 @@ use palisade_client::{Client, Error, Options};
 use rustls::pki_types::ServerName;
 use server::Running;
 use server::config::{self, Environment};
-use store::Memory;
+use store::{Embedded, Memory};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -27,13 +27,25 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Site {
     folder: TempDir,
     pub(crate) ca: DevCa,
-    pub(crate) store: Arc<Memory>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) running: Running,
+}
+
+/// Which store a server has.
+#[derive(Default)]
+pub(crate) enum Engine {
+    /// The model, which is quick to make and slow with many agents.
+    #[default]
+    Memory,
+    /// The store that servers have.
+    Embedded,
 }
 
 /// What a server is started with; the agents `a` and `b` may always send to each other.
 #[derive(Default)]
 pub(crate) struct Plan {
+    /// Which store it has.
+    pub(crate) engine: Engine,
     /// Entries of `server.limits`, as YAML.
     pub(crate) limits: &'static str,
     /// Further agents, as lines of YAML.
@@ -55,7 +67,7 @@ impl Site {
         let boss = ca.issue_agent(&operators.format("boss").unwrap(), day()).unwrap();
         boss.save(folder.path(), "boss", Overwrite::Refuse).unwrap();
         let file = folder.path().join("palisade.yaml");
-        let Plan { limits, agents, more } = plan;
+        let Plan { engine, limits, agents, more } = plan;
         let text = format!(
             "server:\n  listen: '127.0.0.1:0'\n  tls: {{ cert: server.pem, key: server.key, \
              client_ca: ca.pem, reload_seconds: 0.02 }}\n  limits: {{ {limits} }}\nagents:\n  \
@@ -63,9 +75,14 @@ impl Site {
         );
         std::fs::write(&file, text).unwrap();
         let config = config::load(&file, &Environment::default()).unwrap();
-        let store = Arc::new(Memory::default());
-        let engine: Arc<dyn gate::ports::Store> = Arc::<Memory>::clone(&store);
-        let running = server::start(&config, engine).await.unwrap();
+        let store: Arc<dyn Store> = match engine {
+            Engine::Memory => Arc::new(Memory::default()),
+            Engine::Embedded => {
+                let options = store::Options { segment_bytes: 1 << 20, ..Default::default() };
+                Embedded::open(&folder.path().join("data"), options).unwrap()
+            }
+        };
+        let running = server::start(&config, Arc::clone(&store)).await.unwrap();
         Self { folder, ca, store, running }
     }
 

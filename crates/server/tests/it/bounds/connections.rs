@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::raw::closed;
-use crate::site::{PATIENCE, Plan, Site, day, issue, within};
+use crate::site::{Engine, PATIENCE, Plan, Site, day, issue, within};
 
 /// Limits under which silent connections stay for the whole test.
 const PATIENT: &str = "handshake_timeout_ms: 600000, first_request_timeout_ms: 600000";
@@ -82,6 +82,7 @@ async fn three_hundred_agents_each_get_their_message() {
     let name = |number: usize| format!("agent-{number}");
     let agents = (0..300).map(|number| format!("  {}: {{}}\n", name(number))).collect::<String>();
     let site = Site::open(Plan {
+        engine: Engine::Embedded,
         limits: PATIENT,
         agents: format!("{agents}  hub: {{ allow: ['*'] }}\n"),
         more: "gateway: { rate_limit: { per_minute: 1000, per_hour: 1000 } }",

@@ -6,7 +6,7 @@ use tonic::{Code, Request};
 use wire::mas::runtime::v1 as mas;
 use wire::mas::runtime::v1::runtime_service_client::RuntimeServiceClient;
 
-use crate::raw::{GOAWAY, Raw, closed};
+use crate::raw::{GOAWAY, HEADERS, Raw, call, closed, data, end};
 use crate::site::{Plan, Site, issue, now, within};
 
 #[tokio::test]
@@ -38,6 +38,19 @@ async fn a_stream_without_a_hello_is_refused() {
     let record = site.recorded("missing_hello").await;
     assert_eq!(record.agent_id, "a");
     assert!(!site.running.gate().hub().is_active(&gate::types::AgentId::parse("a").unwrap()));
+}
+
+#[tokio::test]
+async fn a_call_whose_body_does_not_end_is_given_up() {
+    let site = Site::with_limits("keepalive_interval_ms: 3600000").await;
+    let mut raw = Raw::open(&site, "a").await;
+    raw.write(&[call(1, "Send", &[]), call(3, "GetState", &[]), data(3, b""), end(3)]).await;
+    // Frames are taken in their order: when the second call is answered, the first is waiting.
+    while raw.find(HEADERS).await.unwrap().stream != 3 {}
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(31)).await;
+    tokio::time::resume();
+    while raw.find(HEADERS).await.unwrap().stream != 1 {}
 }
 
 #[tokio::test]
