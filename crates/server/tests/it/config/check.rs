@@ -199,3 +199,20 @@ fn the_file_is_found_in_the_promised_order() {
     let nothing = find(None, empty.path(), &environment(&[])).unwrap_err();
     assert!(nothing.message.contains("palisade dev"), "{nothing}");
 }
+
+#[test]
+fn the_fingerprint_is_of_what_is_set_and_not_of_how_it_is_written() {
+    let of = |text: &str, environment: &[(&str, &str)]| {
+        with(text).load(environment).unwrap().fingerprint
+    };
+    let one = of("delivery: { max_in_flight: 5, max_attempts: 3 }\n", &[]);
+    assert_eq!(one.len(), 64);
+    let same = "# in another order\ndelivery:\n  max_attempts: 3\n  max_in_flight: 5\n";
+    assert_eq!(of(same, &[]), one);
+    assert_eq!(
+        of("delivery: { max_attempts: 3 }\n", &[("PALISADE_DELIVERY__MAX_IN_FLIGHT", "5")]),
+        one
+    );
+    assert_ne!(of(same, &[("PALISADE_DELIVERY__MAX_IN_FLIGHT", "6")]), one);
+    assert_ne!(of("", &[]), one);
+}
