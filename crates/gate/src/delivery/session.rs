@@ -250,7 +250,7 @@ impl Session {
         let (hub, live) = (&self.place.hub, &self.place.live);
         let mut deliveries = Vec::with_capacity(leases.messages.len());
         for leased in leases.messages {
-            if live.delivery_of(leased.message).is_some() {
+            if leased.attempt > 1 && live.delivery_of(leased.message).is_some() {
                 // It came back to the session that still works on it: that delivery stands,
                 // however often sessions took it from each other.
                 continue;
