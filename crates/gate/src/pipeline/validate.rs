@@ -22,8 +22,9 @@ pub(super) struct Valid {
     pub(super) request: Request,
 }
 
-// LIMIT: changes that one command makes; each stands in its record.
-const CHANGES_MAX: usize = 32;
+// LIMIT: changes that one command makes; each stands in its record, whose details have room for
+// 32 pairs, and one of those is the revision.
+const CHANGES_MAX: usize = 31;
 
 // LIMIT: capabilities that one discovery names.
 const CAPABILITIES_MAX: usize = 256;
