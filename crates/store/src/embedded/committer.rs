@@ -96,7 +96,7 @@ impl Committer {
             return;
         }
         let applied = self.apply(group);
-        let done = applied.and_then(|mut applied| match self.write(&mut applied) {
+        let done = applied.and_then(|mut applied| match self.write(&mut applied, bytes) {
             Ok(entries) => Ok((applied, entries)),
             Err(why) => Err((applied.answers, why)),
         });
@@ -187,9 +187,9 @@ impl Committer {
     }
 
     /// Chains the records and writes the group; returns the audit entries.
-    fn write(&mut self, applied: &mut Applied) -> Result<Vec<Entry>, String> {
+    fn write(&mut self, applied: &mut Applied, bytes: usize) -> Result<Vec<Entry>, String> {
         let next_seq = self.chain.next_seq();
-        let mut frame = FrameWriter::new();
+        let mut frame = FrameWriter::new(bytes);
         for envelope in applied.changes.iter().filter_map(|(_, envelope)| envelope.as_ref()) {
             frame.envelope(envelope);
         }

@@ -84,8 +84,11 @@ pub(super) struct FrameWriter {
 }
 
 impl FrameWriter {
-    pub(super) fn new() -> Self {
-        Self { bytes: vec![0; HEAD_BYTES] }
+    /// Begins a frame whose body will have about so many bytes.
+    pub(super) fn new(body_bytes: usize) -> Self {
+        let mut bytes = Vec::with_capacity(body_bytes.saturating_add(2 * HEAD_BYTES));
+        bytes.resize(HEAD_BYTES, 0);
+        Self { bytes }
     }
 
     /// Adds an envelope; all come before the first change.

@@ -84,13 +84,13 @@ impl Queues {
         let next = lanes.flat_map(|lane| {
             let delay =
                 lane.delayed.iter().find(|(until, _, id)| *until > claim.now && is_live(id));
-            let lease = lane.leased.iter().find(|(since, _, id)| {
-                since.after(claim.reclaim_after) > claim.now
-                    && is_live(id)
-                    && self.is_anothers(*id, claim)
-            });
-            let lease = lease.map(|(since, ..)| since.after(claim.reclaim_after));
-            delay.map(|(until, ..)| *until).into_iter().chain(lease)
+            let protected = |(since, _, id): &&(Timestamp, u64, MessageId)| {
+                since.after(claim.reclaim_after) > claim.now && is_live(id)
+            };
+            let leases = lane.leased_by_others(claim.holder);
+            let leases = leases.filter_map(move |leased| leased.iter().find(protected));
+            let leases = leases.map(|(since, ..)| since.after(claim.reclaim_after));
+            delay.map(|(until, ..)| *until).into_iter().chain(leases)
         });
         next.min()
     }
@@ -122,18 +122,14 @@ impl Queues {
 
     /// Returns messages that other sessions have held for too long.
     fn idle(&self, queue: &QueueKey, claim: &Claim) -> Vec<(u64, MessageId)> {
-        let leased = self.lane(queue).into_iter().flat_map(|lane| &lane.leased);
-        let long = leased.take_while(|(since, ..)| since.after(claim.reclaim_after) <= claim.now);
-        let idle = long.filter(|(.., id)| {
-            self.is_anothers(*id, claim)
-                && self.messages.get(id).is_some_and(|m| m.head.expires_at > claim.now)
+        let others = self.lane(queue).into_iter();
+        let others = others.flat_map(|lane| lane.leased_by_others(claim.holder));
+        let idle = others.flat_map(|leased| {
+            let since = |since: &Timestamp| since.after(claim.reclaim_after);
+            leased.iter().take_while(move |(begun, ..)| since(begun) <= claim.now)
         });
-        idle.map(|(_, place, id)| (*place, *id)).collect()
-    }
-
-    fn is_anothers(&self, id: MessageId, claim: &Claim) -> bool {
-        let holder = self.messages.get(&id).and_then(Message::holder);
-        holder.is_some_and(|holder| holder != claim.holder)
+        let is_live = |id| self.messages.get(id).is_some_and(|m| m.head.expires_at > claim.now);
+        idle.filter(|(.., id)| is_live(id)).map(|(_, place, id)| (*place, *id)).collect()
     }
 }
 
