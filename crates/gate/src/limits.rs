@@ -256,7 +256,8 @@ mod tests {
                 let view = window.view(now, LIMITS);
                 let moments: Vec<(u64, u32)> = window.moments.iter().copied().collect();
                 assert!(moments.is_sorted_by_key(|(moment, _)| *moment));
-                let sum = |from| moments.iter().skip(from).map(|(_, calls)| u64::from(*calls)).sum();
+                let calls = moments.iter().map(|(_, calls)| u64::from(*calls));
+                let sum = |from| calls.clone().skip(from).sum();
                 assert_eq!((view.hour, view.minute), (sum(0), sum(window.minute_from)));
                 let wait = view.full.map_or(Duration::ZERO, |(_, wait)| wait);
                 assert!(wait <= Duration::from_secs(3_660), "{wait:?}");
