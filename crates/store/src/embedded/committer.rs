@@ -2,7 +2,8 @@
 //! applies each, writes the group as one frame, and answers when it is durable.
 //!
 //! ```text
-//! gather > reserve room > judge and apply (state lock) > chain and encode > write, sync > publish > answer
+//! gather > reserve room > judge and apply (state lock) > chain and encode
+//!        > write, sync > publish > answer
 //! ```
 //!
 //! Room is reserved first, so that a full disk refuses a group before anything has changed. A
