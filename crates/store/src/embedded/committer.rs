@@ -2,7 +2,7 @@
 //! applies each, writes the group as one frame, and answers when it is durable.
 //!
 //! ```text
-//! gather > reserve room > judge and apply (state lock) > chain and encode
+//! reserve room > judge and apply (state lock) > chain and encode
 //!        > write, sync > publish > answer
 //! ```
 //!
@@ -13,8 +13,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::thread;
-use std::time::Duration;
 
 use audit::{Chain, Entry};
 use bytes::Bytes;
@@ -22,7 +20,6 @@ use gate::ports::{Batch, StoreError};
 use gate::types::AgentId;
 use tokio::sync::oneshot;
 
-use super::Durability;
 use super::change::Change;
 use super::checkpoint::Upto;
 use super::frame::{FrameWriter, HEAD_BYTES, Place};
@@ -81,13 +78,10 @@ struct Applied {
 impl Committer {
     /// Works until it is told to stop; returns where the log ends.
     pub(super) fn run(mut self, requests: &Receiver<Request>) -> LogEnd {
-        // Without a sync there is nothing to share, so nobody waits for others.
-        let is_shared = self.shared.options.durability == Durability::Fsync;
-        let (mut is_open, mut usual) = (true, 0);
+        let mut is_open = true;
         while is_open {
             let mut group = Group::default();
-            is_open = group.collect(requests, usual);
-            usual = if is_shared { group.waiting.len() } else { 0 };
+            is_open = group.collect(requests);
             self.shared.waiting_bytes.fetch_sub(group.bytes, Ordering::Relaxed);
             if !group.waiting.is_empty() {
                 self.commit(group);
@@ -259,23 +253,10 @@ fn answer(waiting: Answer, result: Result<(), StoreError>) {
 
 impl Group {
     /// Waits for a batch and takes what waits behind it; false when no more will come.
-    ///
-    /// Callers of the last group are woken together and come again a few microseconds apart: if
-    /// fewer than `usual` are there, the group waits for the others once, because a sync costs
-    /// more than the rest of the commit. A caller who is alone never waits.
-    fn collect(&mut self, requests: &Receiver<Request>, usual: usize) -> bool {
-        if !self.take(requests.recv().ok()) || !self.drain(requests) {
+    fn collect(&mut self, requests: &Receiver<Request>) -> bool {
+        if !self.take(requests.recv().ok()) {
             return false;
         }
-        if self.waiting.len() >= usual {
-            return true;
-        }
-        thread::park_timeout(GATHER);
-        self.drain(requests)
-    }
-
-    /// Takes what waits, as far as it fits; false when no more will come.
-    fn drain(&mut self, requests: &Receiver<Request>) -> bool {
         while self.waiting.len() < GROUP_LEN_MAX && self.bytes < GROUP_BYTES_MAX {
             // That nobody can send any more is seen with the next group.
             let Ok(request) = requests.try_recv() else { break };
@@ -297,9 +278,6 @@ impl Group {
 /// LIMIT: what one frame takes, so that no caller waits long for the others of the group.
 const GROUP_LEN_MAX: usize = 1_024;
 const GROUP_BYTES_MAX: usize = 4 << 20;
-/// LIMIT: how long a group waits for callers who are expected to come again. The system's timers
-/// add about as much; it is less than a sync takes on a fast disk.
-const GATHER: Duration = Duration::from_micros(30);
 /// What a frame takes beside its batches.
 const FRAME_BYTES: u64 = 64;
 
@@ -321,11 +299,11 @@ mod tests {
     }
 
     /// The sizes of all groups until the end.
-    fn groups(requests: &Receiver<Request>, usual: usize) -> Vec<usize> {
+    fn groups(requests: &Receiver<Request>) -> Vec<usize> {
         let mut sizes = Vec::new();
         loop {
             let mut group = Group::default();
-            let is_open = group.collect(requests, usual);
+            let is_open = group.collect(requests);
             sizes.push(group.waiting.len());
             if !is_open {
                 return sizes;
@@ -335,20 +313,9 @@ mod tests {
 
     #[test]
     fn a_group_takes_what_waits_up_to_its_limits() {
-        assert_eq!(groups(&batches(3, 1), 0), [3]);
-        assert_eq!(groups(&batches(2_500, 1), 0), [1_024, 1_024, 452]);
-        assert_eq!(groups(&batches(5, 3 << 20), 0), [2, 2, 1]);
-    }
-
-    #[test]
-    fn a_group_takes_who_comes_while_it_waits_and_no_more_than_its_limits() {
-        assert_eq!(groups(&batches(0, 1), 9), [0]);
-        assert_eq!(groups(&batches(2_500, 1), usize::MAX), [1_024, 1_024, 452]);
-        let (send, receive) = sync_channel(1);
-        let (batch, answer) = (Batch { ops: Vec::new() }, oneshot::channel().0);
-        send.send(Request::Commit(Waiting { batch, bytes: 1, answer })).unwrap();
-        let mut group = Group::default();
-        assert!(group.collect(&receive, 2), "it waits no longer than it should");
-        assert_eq!((group.waiting.len(), group.bytes), (1, 1));
+        assert_eq!(groups(&batches(0, 1)), [0]);
+        assert_eq!(groups(&batches(3, 1)), [3]);
+        assert_eq!(groups(&batches(2_500, 1)), [1_024, 1_024, 452]);
+        assert_eq!(groups(&batches(5, 3 << 20)), [2, 2, 1]);
     }
 }
