@@ -212,6 +212,9 @@ async fn limits_state_rules_and_open_requests_survive_a_kill() {
     let asking = alice.request("bob", "ask", &question, PATIENCE);
     let answering = async {
         let incoming = timeout(PATIENCE, bob.messages().next()).await.unwrap().unwrap();
+        // The request may reach bob before alice is told that it was taken. Her next call waits
+        // for a commit of its own; when that is answered, the request is too.
+        alice.state().await.unwrap();
         let gate = gate.crash(&site).await.unwrap();
         incoming.message.reply("answer", &json!({ "a": 1 })).await.unwrap();
         gate
