@@ -157,14 +157,6 @@ fn start_logging(default: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns how many threads run tasks: one core is left to the store's committer, which works
-/// whenever they wait. With a worker on every core they push each other aside: on two cores a
-/// message then cost the server a fifth to a third more.
-fn workers() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    cores.saturating_sub(1).max(1)
-}
-
 /// The environment variable that sets what is logged.
 const LOG_VARIABLE: &str = "PALISADE_LOG";
 
@@ -176,4 +168,12 @@ mod tests {
     fn the_grammar_is_sound() {
         grammar().debug_assert();
     }
+}
+
+/// Returns how many threads run tasks: one core is left to the store's committer, which works
+/// whenever they wait. With a worker on every core they push each other aside: on two cores a
+/// message then cost the server a fifth to a third more.
+fn workers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    cores.saturating_sub(1).max(1)
 }
