@@ -104,10 +104,7 @@ pub(crate) fn run() -> ExitCode {
     };
     let out = Output::new(cli.json);
     let result = start_logging(cli.verb.log_level()).and_then(|()| {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(workers())
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let result = runtime.block_on(cli.verb.run(&out));
         // A thread that still waits for standard input must not hold up the end.
         runtime.shutdown_background();
@@ -168,12 +165,4 @@ mod tests {
     fn the_grammar_is_sound() {
         grammar().debug_assert();
     }
-}
-
-/// Returns how many threads run tasks: one core is left to the store's committer, which works
-/// whenever they wait. With a worker on every core they push each other aside: on two cores a
-/// message then cost the server a fifth to a third more.
-fn workers() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    cores.saturating_sub(1).max(1)
 }
