@@ -144,11 +144,6 @@ impl Case {
 
     /// Returns the record of a refusal.
     pub(crate) fn refused(&self, gate: &Gate, refusal: &Refusal) -> Bytes {
-        let decided_by = match (&self.decided_by, refusal) {
-            // The acceptance that an earlier stage noted is not what decided.
-            (_, Refusal::NotAuthorized { by, .. }) => by.clone(),
-            (_, refusal) => refusal.to_string(),
-        };
         let reason =
             if let Refusal::NotAuthorized { code, .. } = refusal { code } else { refusal.code() };
         // A stage before inspection may have refused, and then nobody has looked at the type.
@@ -158,7 +153,8 @@ impl Case {
             outcome: Outcome::Refused,
             decision: refusal.decision().as_str().into(),
             reason: Some(reason.into()),
-            decided_by: Some(decided_by.into()),
+            // Not the acceptance that an earlier stage noted.
+            decided_by: Some(refusal.to_string().into()),
             // Nothing was delivered.
             payload_hash: None,
             sensitive_data_masked: false,

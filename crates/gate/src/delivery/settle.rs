@@ -53,9 +53,11 @@ impl Hub {
         self.trust(&live.agent, answers.len());
         let groups: Vec<Vec<Op>> =
             answers.iter().map(|(held, outcome)| self.ops(live, held, outcome)).collect();
-        let all = Batch { ops: groups.iter().flatten().cloned().collect() };
-        if groups.len() > 1 && self.store.commit(all).await.is_ok() {
-            return;
+        if groups.len() > 1 {
+            let all = Batch { ops: groups.iter().flatten().cloned().collect() };
+            if self.store.commit(all).await.is_ok() {
+                return;
+            }
         }
         for ((held, outcome), ops) in answers.iter().zip(groups) {
             self.settle_one(live, held, outcome, &ops).await;

@@ -12,8 +12,7 @@ use tonic::{Request, Response, Status};
 use wire::palisade::admin::v1 as admin;
 
 use super::mas::{apart, mismatch};
-use super::peer::call;
-use super::status::status;
+use super::peer::ask;
 
 /// Answers the calls of the admin service.
 pub(super) struct AdminDoor {
@@ -28,8 +27,7 @@ impl AdminDoor {
     }
 
     async fn run(&self, shell: &Request<()>, command: AdminCommand) -> Result<AdminAnswer, Status> {
-        let answer = self.gate.run(call(shell, Action::Administer(command))).await;
-        match answer.map_err(|refusal| status(&refusal))? {
+        match ask(&self.gate, shell, Action::Administer(command)).await? {
             Answer::Admin(answer) => Ok(answer),
             Answer::Opened(_)
             | Answer::Accepted { .. }

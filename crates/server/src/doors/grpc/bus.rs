@@ -9,8 +9,7 @@ use tonic::{Request, Response, Status};
 use wire::palisade::bus::v1 as bus;
 
 use super::mas::{apart, mismatch};
-use super::peer::call;
-use super::status::status;
+use super::peer::ask;
 
 /// Answers the calls of the bus service.
 pub(super) struct BusDoor {
@@ -31,8 +30,7 @@ impl bus::bus_service_server::BusService for BusDoor {
     ) -> Result<Response<bus::MessageStatusResponse>, Status> {
         let (shell, body) = apart(request);
         let action = Action::MessageStatus { message: body.message_id };
-        let answer = self.gate.run(call(&shell, action)).await;
-        let Answer::Status(view) = answer.map_err(|refusal| status(&refusal))? else {
+        let Answer::Status(view) = ask(&self.gate, &shell, action).await? else {
             return Err(mismatch());
         };
         let Some(view) = view else {
@@ -58,8 +56,7 @@ impl bus::bus_service_server::BusService for BusDoor {
     ) -> Result<Response<bus::RegisterKeyResponse>, Status> {
         let (shell, body) = apart(request);
         let action = Action::RegisterKey { key: body.sealing_key };
-        let answer = self.gate.run(call(&shell, action)).await;
-        answer.map_err(|refusal| status(&refusal))?;
+        ask(&self.gate, &shell, action).await?;
         Ok(Response::new(bus::RegisterKeyResponse {}))
     }
 }

@@ -11,7 +11,7 @@ use gate::types::{Action, AgentView, Answer, Outgoing, Refusal, Unavailable};
 use tonic::{Request, Response, Status, Streaming};
 use wire::mas::runtime::v1 as mas;
 
-use super::peer::call;
+use super::peer::ask;
 use super::status::status;
 
 /// Answers the calls of the MAS service.
@@ -34,8 +34,7 @@ impl MasDoor {
         action: Action,
         pick: impl FnOnce(Answer) -> Option<R>,
     ) -> Answered<R> {
-        let answer = self.gate.run(call(request, action)).await;
-        let answer = answer.map_err(|refusal| status(&refusal))?;
+        let answer = ask(&self.gate, request, action).await?;
         pick(answer).map(Response::new).ok_or_else(mismatch)
     }
 }

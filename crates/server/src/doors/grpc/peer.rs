@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gate::Gate;
 use gate::types::{
-    Action, AgentId, Call, Caller, Principal, PrincipalKind, Rejection, Timestamp, TraceContext,
+    Action, AgentId, Answer, Call, Caller, Principal, PrincipalKind, Rejection, Timestamp,
+    TraceContext,
 };
 use identity::{IdPattern, LeafError, check_leaf};
+use tonic::Status;
 use tonic::metadata::MetadataMap;
 
+use super::status::status;
 use crate::config::Server;
 
 /// What a connection knows of its other end; it stands in every request's extensions.
@@ -68,7 +72,7 @@ fn rejected(cause: LeafError) -> Caller {
 }
 
 /// Makes the call of a request that came over a known connection.
-pub(crate) fn call<T>(request: &tonic::Request<T>, action: Action) -> Call {
+fn call<T>(request: &tonic::Request<T>, action: Action) -> Call {
     let trace = trace(request.metadata());
     match request.extensions().get::<Arc<Peer>>() {
         Some(peer) => {
@@ -81,6 +85,15 @@ pub(crate) fn call<T>(request: &tonic::Request<T>, action: Action) -> Call {
             Call { caller, peer: String::new(), trace, action }
         }
     }
+}
+
+/// Runs an action of a request's caller; a refusal becomes its status.
+pub(crate) async fn ask<T>(
+    gate: &Arc<Gate>,
+    request: &tonic::Request<T>,
+    action: Action,
+) -> Result<Answer, Status> {
+    gate.run(call(request, action)).await.map_err(|refusal| status(&refusal))
 }
 
 fn trace(metadata: &MetadataMap) -> TraceContext {

@@ -11,7 +11,7 @@ use gate::types::{Action, Answer, DeliveryId, Hello, Intake, Refusal, Unavailabl
 use tonic::{Request, Response, Status, Streaming};
 use wire::mas::runtime::v1 as mas;
 
-use super::super::peer::call;
+use super::super::peer::ask;
 use super::super::status::status;
 use super::{apart, mismatch};
 
@@ -37,8 +37,7 @@ pub(super) async fn open(
         },
         Ok(Ok(None) | Err(_)) | Err(_) => Hello::Missing,
     };
-    let answer = gate.run(call(&shell, Action::Open(hello))).await;
-    let Answer::Opened(session) = answer.map_err(|refusal| status(&refusal))? else {
+    let Answer::Opened(session) = ask(gate, &shell, Action::Open(hello)).await? else {
         return Err(mismatch());
     };
     gate.tasks().spawn(listen(session.handle(), events));
