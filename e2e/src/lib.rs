@@ -11,6 +11,7 @@
 //! | `foreign` | a run of Python with clients that nobody here wrote |
 //! | `started` | a process that goes on while the test does |
 //! | `patience` | waiting for something with a deadline |
+//! | `suite` | the long suites, which the binary `suite` of this crate runs |
 
 mod foreign;
 mod gate;
@@ -18,6 +19,7 @@ mod patience;
 mod program;
 mod site;
 mod started;
+mod suite;
 
 pub use foreign::Foreign;
 pub use gate::Gate;
@@ -25,3 +27,4 @@ pub use patience::eventually;
 pub use program::{Program, Run, binary};
 pub use site::{Site, unix_now};
 pub use started::Started;
+pub use suite::{Effort, Report, Suite};

@@ -144,7 +144,7 @@ impl Run {
 /// # Errors
 /// Says how to build it if it is not there.
 pub fn binary() -> Result<PathBuf> {
-    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/palisade");
+    let built = || target().join("release/palisade");
     let path = env::var_os("PALISADE_BIN").map_or_else(built, PathBuf::from);
     ensure!(
         path.is_file(),
@@ -152,6 +152,12 @@ pub fn binary() -> Result<PathBuf> {
         path.display()
     );
     Ok(path.canonicalize()?)
+}
+
+/// Returns the folder that cargo builds into.
+fn target() -> PathBuf {
+    let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    env::var_os("CARGO_TARGET_DIR").map_or_else(usual, PathBuf::from)
 }
 
 fn configures_a_gate(name: &OsString) -> bool {

@@ -166,6 +166,7 @@ const STEPS: &[Step] = &[
     Step::cargo("examples", &["build", "--workspace", "--examples"]),
     Step::cargo("binary", &["build", "--release", "-p", "palisade"]),
     Step::cargo("integration", &["test", "--workspace", "--test", "it"]),
+    Step::cargo("suites", &["xtask", "suite", "all", "--short"]),
 ];
 
 #[cfg(test)]

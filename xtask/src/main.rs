@@ -1,4 +1,4 @@
-//! Repository tasks: code generation, tidy, ci.
+//! Repository tasks: code generation, tidy, suites, ci.
 //!
 //! Not part of the product: nothing here is linked into the binary or the client library.
 
@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 mod ci;
 mod codegen;
+mod suite;
 mod tidy;
 
 /// The command line of `cargo xtask`.
@@ -20,7 +21,7 @@ struct Cli {
     task: Task,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Task {
     /// Regenerates crates/wire from the contracts in proto/
     Codegen {
@@ -30,6 +31,8 @@ enum Task {
     },
     /// Checks the shape of the repository: boundaries, names, stage table, module docs
     Tidy,
+    /// Runs a long suite against the release binary and prints its report as one JSON object
+    Suite(suite::Asked),
     /// Runs everything that has to be green before a change lands
     Ci {
         /// Prints the closing report as JSON on standard output, all else on standard error
@@ -52,6 +55,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Codegen { check: false } => codegen::write(&root).map(|()| ExitCode::SUCCESS),
         Task::Codegen { check: true } => codegen::check(&root).map(|()| ExitCode::SUCCESS),
         Task::Tidy => tidy::run(&root),
+        Task::Suite(asked) => suite::run(&root, &asked),
         Task::Ci { json } => ci::run(&root, json),
     }
 }

@@ -1,0 +1,36 @@
+//! Runs one suite, or all of them, and prints one JSON report each on standard output.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use e2e::{Effort, Suite};
+
+/// What is run, and for how long.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// Which suites; all of them if none is named
+    #[arg(value_enum)]
+    suites: Vec<Suite>,
+    /// Runs the short form, as the test command does
+    #[arg(long)]
+    short: bool,
+    /// Rounds of the cases that come in rounds
+    #[arg(long)]
+    rounds: Option<u32>,
+}
+
+#[tokio::main]
+#[expect(clippy::print_stdout, reason = "a tool for the terminal")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let effort = Effort { is_short: cli.short, rounds: cli.rounds };
+    let all = [Suite::Faults, Suite::Audit, Suite::Identity, Suite::Abuse];
+    let suites = if cli.suites.is_empty() { all.to_vec() } else { cli.suites };
+    let mut is_ok = true;
+    for suite in suites {
+        let report = suite.run(effort).await;
+        is_ok &= report.is_ok();
+        println!("{}", report.json());
+    }
+    if is_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

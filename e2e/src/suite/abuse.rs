@@ -1,0 +1,9 @@
+//! One attacker among honest agents.
+
+use anyhow::Result;
+
+use super::{Effort, Report};
+
+pub(super) async fn run(_effort: Effort, _report: &mut Report) -> Result<()> {
+    anyhow::bail!("not written yet")
+}
