@@ -5,6 +5,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::leaf_hash;
+
 /// A SHA-256 value.
 pub type Hash = [u8; 32];
 
@@ -15,7 +17,7 @@ pub struct Link {
     pub seq: u64,
     /// The hash of the entry before; zeros before the first.
     pub prev: Hash,
-    /// The hash of this entry, which covers `seq`, `prev` and the body.
+    /// The hash of this entry, which covers `seq`, `prev` and, through its leaf, the body.
     pub hash: Hash,
 }
 
@@ -23,15 +25,18 @@ impl Link {
     /// Returns the link that a body has at this place.
     #[must_use]
     pub fn of(seq: u64, prev: Hash, body: &[u8]) -> Self {
-        // A body over 4 GiB cannot be stored; the length is in the hash so that
-        // no other split of the same bytes has the same one.
-        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        Self::of_leaf(seq, prev, &leaf_hash(body))
+    }
+
+    /// Returns the link at this place of the body with this leaf hash, so that one pass over a
+    /// body serves chain and tree.
+    #[must_use]
+    pub fn of_leaf(seq: u64, prev: Hash, leaf: &Hash) -> Self {
         let hash = Sha256::new()
             .chain_update(DOMAIN)
             .chain_update(seq.to_be_bytes())
             .chain_update(prev)
-            .chain_update(length.to_be_bytes())
-            .chain_update(body)
+            .chain_update(leaf)
             .finalize()
             .into();
         Self { seq, prev, hash }
@@ -86,7 +91,7 @@ impl Default for Chain {
 }
 
 /// Keeps these hashes apart from those of any other format.
-const DOMAIN: &[u8] = b"palisade.audit.v1\0";
+const DOMAIN: &[u8] = b"palisade.audit.v2\0";
 
 #[cfg(test)]
 mod tests;

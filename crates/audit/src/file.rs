@@ -32,6 +32,11 @@ pub struct Damage {
 pub enum Fault {
     /// The file does not begin as an archive does.
     NotAnArchive,
+    /// The file is of another version of the format.
+    OtherVersion {
+        /// The version that it names.
+        version: u8,
+    },
     /// The bytes up to the next whole frame are not a frame.
     Broken {
         /// How many bytes are lost.
@@ -58,7 +63,13 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAnArchive => f.write_str("not an audit archive of a known version"),
+            Self::NotAnArchive => f.write_str("not an audit archive"),
+            Self::OtherVersion { version } => write!(
+                f,
+                "the file has format version {version}, this program knows version {}; use the \
+                 program that wrote it",
+                frame::VERSION
+            ),
             Self::Broken { bytes } => {
                 write!(f, "{bytes} damaged bytes; restore the file from a copy")
             }

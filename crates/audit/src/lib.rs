@@ -17,6 +17,7 @@ mod record;
 #[cfg(test)]
 mod sample;
 mod sink;
+mod tree;
 mod verify;
 
 pub use chain::{Chain, Hash, Link};
@@ -29,4 +30,8 @@ pub use moment::{MomentError, parse_moment, timestamp, to_micros};
 pub use query::{Filter, Found, query};
 pub use record::{BODY_BYTES_MAX, Outcome, Record, RecordError, payload_hash};
 pub use sink::{FileSink, SinkError};
+pub use tree::{
+    Frontier, ProofError, consistency_proof, empty_root, inclusion_proof, leaf_hash, node_hash,
+    tree_root, verify_consistency, verify_inclusion,
+};
 pub use verify::{Place, Problem, Report, What, verify};

@@ -6,9 +6,9 @@ use crate::to_hex;
 #[test]
 fn the_chain_gives_the_published_hashes() {
     let expected = [
-        "fe67f717f691b1ced81605f8ebdfcac654d5fa0c023224c9f0bea26e8d589dd1",
-        "05b36ad228ab0df3737809fcdefb2ffe0f76eaf0589cb31218410dd8ac95a26e",
-        "b9c97f8bac5cf108fe89fc80a98a64cb8859a52f07ecc47ebaadf289bb6b92d1",
+        "17b18cbf59a07f183d9bebc6d030b1614ab0625af8cdaee73ab3153dec63aa84",
+        "4dee4d25115e1fae34f8b88090f0698076011df816b5e305ef529988f137f83c",
+        "ce1e6e0e07e485d5ca0f8178d4af57233f967709fcc89431256f598aa4b2238e",
     ];
     let mut chain = Chain::genesis();
     let mut prev = [0; 32];

@@ -103,7 +103,8 @@ fn fields(link: &Link) -> Vec<u8> {
 }
 
 /// The first bytes of every archive file; the last is the version.
-pub(super) const MAGIC: &[u8; 8] = b"PALAUDT\x01";
+pub(super) const MAGIC: &[u8; 8] = b"PALAUDT\x02";
+pub(super) const VERSION: u8 = 2;
 /// Length and checksum.
 const HEAD: usize = 8;
 const HASH: usize = size_of::<Hash>();

@@ -88,9 +88,9 @@ impl Open {
         if bytes == 0 {
             return Ok(None);
         }
-        match begins_well(&file, bytes).map_err(unreadable)? {
-            true => Ok(Some(Self { path, file, bytes, offset: MAGIC.len() as u64 })),
-            false => Err(damage(0, Fault::NotAnArchive)),
+        match fault_at_start(&file, bytes).map_err(unreadable)? {
+            None => Ok(Some(Self { path, file, bytes, offset: MAGIC.len() as u64 })),
+            Some(fault) => Err(damage(0, fault)),
         }
     }
 
@@ -119,12 +119,19 @@ impl Open {
     }
 }
 
-/// Returns whether a file begins as an archive does.
-pub(super) fn begins_well(file: &File, bytes: u64) -> std::io::Result<bool> {
+/// Returns what is wrong with the first bytes of a file, if they are not those of an archive.
+pub(super) fn fault_at_start(file: &File, bytes: u64) -> std::io::Result<Option<Fault>> {
     let mut start = [0; MAGIC.len()];
     if bytes < start.len() as u64 {
-        return Ok(false);
+        return Ok(Some(Fault::NotAnArchive));
     }
     file.read_exact_at(&mut start, 0)?;
-    Ok(start == *MAGIC)
+    let (Some((version, name)), Some((_, known))) = (start.split_last(), MAGIC.split_last()) else {
+        return Ok(Some(Fault::NotAnArchive));
+    };
+    Ok(match (name == known, *version) {
+        (true, frame::VERSION) => None,
+        (true, version) => Some(Fault::OtherVersion { version }),
+        (false, _) => Some(Fault::NotAnArchive),
+    })
 }

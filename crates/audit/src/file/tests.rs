@@ -58,7 +58,7 @@ fn the_bytes_are_those_of_the_documentation() {
     covered.extend_from_slice(&[0; 32]);
     covered.extend_from_slice(&entry.link.hash);
     covered.extend_from_slice(b"{\"a\":1}");
-    let mut expected = b"PALAUDT\x01".to_vec();
+    let mut expected = b"PALAUDT\x02".to_vec();
     expected.extend_from_slice(&79_u32.to_le_bytes());
     expected.extend_from_slice(&crc32fast::hash(&covered).to_le_bytes());
     expected.extend_from_slice(&covered);
@@ -92,7 +92,9 @@ fn every_flipped_byte_is_found_at_its_place() {
         let mut bytes = sound.clone();
         bytes[place] ^= 0xff;
         fs::write(&path, bytes).unwrap();
-        assert_eq!(first_damage(&path).what, Fault::NotAnArchive);
+        let what =
+            if place < 7 { Fault::NotAnArchive } else { Fault::OtherVersion { version: 253 } };
+        assert_eq!(first_damage(&path).what, what);
     }
 }
 
@@ -212,13 +214,17 @@ fn a_file_that_was_hardly_begun_is_begun_anew() {
 
 #[test]
 fn a_foreign_file_is_left_as_it_is() {
-    for content in [&b"hello"[..], b"{\"seq\":1}\n{\"seq\":2}\n", b"PALAUDT\x02"] {
+    for (content, what) in [
+        (&b"hello"[..], Fault::NotAnArchive),
+        (b"{\"seq\":1}\n{\"seq\":2}\n", Fault::NotAnArchive),
+        (b"PALAUDT\x01", Fault::OtherVersion { version: 1 }),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         fs::write(&path, content).unwrap();
         let error = ArchiveWriter::open(&path).unwrap_err();
-        assert!(matches!(&error, ArchiveError::Damaged(d) if d.what == Fault::NotAnArchive));
-        assert_eq!(first_damage(&path).what, Fault::NotAnArchive);
+        assert!(matches!(&error, ArchiveError::Damaged(d) if d.what == what));
+        assert_eq!(first_damage(&path).what, what);
         assert_eq!(fs::read(&path).unwrap(), content);
     }
 }

@@ -144,8 +144,8 @@ impl ArchiveWriter {
     fn resume(&mut self, bytes: u64) -> Result<(), ArchiveError> {
         let failed = |source| ArchiveError::Io { path: self.path.clone(), verb: "read", source };
         let damage = |offset, what| Damage { path: self.path.clone(), offset, what };
-        if !reader::begins_well(&self.file, bytes).map_err(failed)? {
-            return Err(damage(0, Fault::NotAnArchive).into());
+        if let Some(fault) = reader::fault_at_start(&self.file, bytes).map_err(failed)? {
+            return Err(damage(0, fault).into());
         }
         let (mut end, mut last) = (self.end, None);
         loop {

@@ -53,6 +53,20 @@ pub enum OpenError {
         /// The latest version that is known here.
         known: u32,
     },
+    /// A file was written by an earlier version of this program that was never released.
+    #[error(
+        "{} has format version {version}, this program reads version {known} only; keep the folder \
+         for the program that wrote it and name another one",
+        file.display()
+    )]
+    Older {
+        /// The file.
+        file: PathBuf,
+        /// Its version.
+        version: u32,
+        /// The version that is known here.
+        known: u32,
+    },
     /// Stored bytes are damaged.
     #[error(
         "{} is damaged at byte {offset}: {what}; restore the folder from a copy",
@@ -77,6 +91,7 @@ impl OpenError {
             Self::Locked { .. } => "store_locked",
             Self::Io { .. } => "store_unusable",
             Self::Newer { .. } => "store_newer",
+            Self::Older { .. } => "store_older",
             Self::Corrupt { .. } => "store_corrupt",
         }
     }

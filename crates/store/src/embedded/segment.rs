@@ -13,7 +13,7 @@ use super::frame::{ALIGN, FrameHead, HEAD_BYTES, MAGIC, padded};
 /// Where the first frame of a segment is.
 pub(super) const FRAMES_FROM: u64 = 64;
 const SEGMENT_MAGIC: [u8; 8] = *b"PALSEG\r\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a segment says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,9 @@ impl SegmentHead {
         let version = u32::from_le_bytes(*version);
         if version > VERSION {
             return Err(OpenError::Newer { file: path.to_owned(), version, known: VERSION });
+        }
+        if version < VERSION {
+            return Err(OpenError::Older { file: path.to_owned(), version, known: VERSION });
         }
         let field = |at: usize| -> Option<u64> {
             bytes.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))

@@ -223,7 +223,10 @@ fn placed(error: &OpenError) -> Damage {
             damage(file, *offset, Fault::Broken { bytes: 0 })
         }
         OpenError::Io { path, source, .. } => damage(path, 0, Fault::Unreadable(source.kind())),
-        OpenError::Newer { file, .. } => damage(file, 0, Fault::NotAnArchive),
+        OpenError::Newer { file, version, .. } | OpenError::Older { file, version, .. } => {
+            let version = u8::try_from(*version).unwrap_or(u8::MAX);
+            damage(file, 0, Fault::OtherVersion { version })
+        }
         OpenError::NotAFolder { path } | OpenError::Locked { path, .. } => {
             damage(path, 0, Fault::Unreadable(io::ErrorKind::NotADirectory))
         }

@@ -136,9 +136,11 @@ async fn a_damaged_snapshot_is_refused() {
         overwrite(path, at as u64, &[bytes[at] ^ 1]);
         let refused = Embedded::open(folder.path(), options());
         match refused {
-            Err(OpenError::Corrupt { file, .. } | OpenError::Newer { file, .. }) => {
-                assert_eq!(&file, path);
-            }
+            Err(
+                OpenError::Corrupt { file, .. }
+                | OpenError::Newer { file, .. }
+                | OpenError::Older { file, .. },
+            ) => assert_eq!(&file, path),
             other => panic!("flipped at {at}: {other:?}"),
         }
         fs::write(path, bytes).unwrap();
@@ -155,6 +157,17 @@ async fn a_later_format_is_refused_as_such() {
         Err(OpenError::Newer { file, version: 9, .. }) => assert_eq!(file, path),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn an_earlier_format_is_refused_by_its_version() {
+    let folder = three().await;
+    let path = first_segment(&folder);
+    overwrite(&path, 8, &[1]);
+    let refused = Embedded::open(folder.path(), options()).unwrap_err();
+    assert_eq!(refused.code(), "store_older");
+    let text = refused.to_string();
+    assert!(text.contains("has format version 1, this program reads version 2 only"), "{text}");
 }
 
 #[tokio::test]
