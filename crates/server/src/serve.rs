@@ -127,6 +127,7 @@ async fn open_engine(
             config::Durability::None => Durability::Relaxed,
         },
         segment_bytes: storage.segment_bytes,
+        checkpoint_bytes: storage.checkpoint_bytes,
         cache_bytes: storage.cache_bytes,
         on_fatal: FatalHook::new(move |cause| drop(fatal.send(Some(cause.to_owned())))),
         ..Options::default()

@@ -42,6 +42,10 @@ pub struct Storage {
     /// Bytes of one file of the log. Default 67108864.
     #[schemars(range(min = 65_536, max = 4_294_967_296_u64))]
     pub segment_bytes: u64,
+    /// Bytes of full segments after which state is written beside the log and they can go. Default
+    /// 67108864.
+    #[schemars(range(min = 65_536, max = 1_099_511_627_776_u64))]
+    pub checkpoint_bytes: u64,
     /// Bytes of messages kept in memory. Default 67108864.
     #[schemars(range(min = 65_536, max = 1_099_511_627_776_u64))]
     pub cache_bytes: u64,
@@ -57,6 +61,7 @@ impl Default for Storage {
             path: PathBuf::from("data"),
             durability: Durability::Fsync,
             segment_bytes: 67_108_864,
+            checkpoint_bytes: 67_108_864,
             cache_bytes: 67_108_864,
             bytes_max: 1_073_741_824,
         }
