@@ -12,6 +12,7 @@ mod hex;
 mod json;
 mod lines;
 mod moment;
+mod note;
 mod query;
 mod record;
 #[cfg(test)]
@@ -27,6 +28,10 @@ pub use file::{ArchiveError, ArchiveReader, ArchiveWriter, Damage, Fault, file_n
 pub use hex::{from_hex, to_hex};
 pub use lines::LineReader;
 pub use moment::{MomentError, parse_moment, timestamp, to_micros};
+pub use note::{
+    Checkpoint, KeyError, KeyKind, Note, NoteError, Signature, SignedCheckpoint, SigningKey,
+    VerifierKey,
+};
 pub use query::{Filter, Found, query};
 pub use record::{BODY_BYTES_MAX, Outcome, Record, RecordError, payload_hash};
 pub use sink::{FileSink, SinkError};
