@@ -5,6 +5,7 @@
 //! payload, only its hash. `docs/audit-format.md` states every byte.
 
 mod chain;
+mod disk;
 mod entry;
 mod export;
 mod file;
@@ -22,6 +23,7 @@ mod tree;
 mod verify;
 
 pub use chain::{Chain, Hash, Link};
+pub use disk::{Disk, RealDisk};
 pub use entry::{Entry, EntryError};
 pub use export::{ExportError, export_csv, export_json};
 pub use file::{ArchiveError, ArchiveReader, ArchiveWriter, Damage, Fault, file_name};

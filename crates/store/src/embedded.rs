@@ -10,6 +10,7 @@ mod bodies;
 mod change;
 mod checkpoint;
 mod committer;
+mod condition;
 mod disk;
 mod error;
 mod folder;
@@ -32,14 +33,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use audit::{Disk, RealDisk};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use gate::ports::{Batch, Claim, Found, Leased, Leases, Read, Scan, Store, StoreError};
 use gate::types::{AgentId, SessionId};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use self::committer::{Request, Waiting};
-use self::disk::{Disk, RealDisk};
+pub use self::condition::Condition;
 pub use self::error::OpenError;
 pub use self::options::{Durability, FatalHook, Options};
 use self::shared::Shared;
@@ -66,9 +68,24 @@ impl Embedded {
         Self::open_on(dir, options, Arc::new(RealDisk))
     }
 
-    fn open_on(dir: &Path, options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Self>, OpenError> {
+    /// Opens the store as [`Embedded::open`] does, on a given disk: the one of a test.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Embedded::open`] does.
+    pub fn open_on(
+        dir: &Path,
+        options: Options,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Arc<Self>, OpenError> {
         let (shared, threads) = threads::start(dir, options, disk)?;
         Ok(Arc::new(Self { shared, threads }))
+    }
+
+    /// Returns whether batches are taken, now and from now on.
+    #[must_use]
+    pub fn condition(&self) -> watch::Receiver<Condition> {
+        self.shared.fatal.watch()
     }
 
     /// Ends the store in an orderly way: finishes what waits and makes a last checkpoint, so
@@ -79,13 +96,13 @@ impl Embedded {
     /// Returns why the store had stopped taking batches before, if so.
     pub fn close(&self) -> Result<(), StoreError> {
         self.threads.stop(&self.shared, true);
-        self.shared.fatal().map_or(Ok(()), Err)
+        self.shared.fatal.error().map_or(Ok(()), Err)
     }
 
     /// Hands a batch over to the committer.
     fn hand_over(&self, batch: Batch) -> Result<oneshot::Receiver<Answer>, StoreError> {
         let bytes = size_of(&batch)?;
-        if let Some(error) = self.shared.fatal() {
+        if let Some(error) = self.shared.fatal.error() {
             return Err(error);
         }
         let waiting = self.shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -195,7 +212,9 @@ impl Store for Embedded {
         let handed = self.hand_over(batch);
         async move {
             let gone = || StoreError::Unreachable("the store was closed".to_owned());
-            handed?.await.unwrap_or_else(|_closed| Err(self.shared.fatal().unwrap_or_else(gone)))
+            handed?
+                .await
+                .unwrap_or_else(|_closed| Err(self.shared.fatal.error().unwrap_or_else(gone)))
         }
         .boxed()
     }

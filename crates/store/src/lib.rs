@@ -10,5 +10,7 @@ mod memory;
 pub mod suite;
 
 pub use bounds::Bounds;
-pub use embedded::{AuditTrail, Durability, Embedded, FatalHook, OpenError, Options, read_audit};
+pub use embedded::{
+    AuditTrail, Condition, Durability, Embedded, FatalHook, OpenError, Options, read_audit,
+};
 pub use memory::Memory;

@@ -3,19 +3,21 @@
 //! It does not chain and does not decide when a file is full: the committer does
 //! both. One writer per file; the store's lock sees to that.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::frame::{self, At, MAGIC};
 use super::{ArchiveError, Damage, Fault, reader};
-use crate::{BODY_BYTES_MAX, Entry, Link};
+use crate::{BODY_BYTES_MAX, Disk, Entry, Link, RealDisk};
 
 /// The end of an archive file, to which entries are added.
 #[derive(Debug)]
 pub struct ArchiveWriter {
     path: PathBuf,
+    disk: Arc<dyn Disk>,
     file: File,
     /// Where the next bytes go; everything before is whole frames.
     end: u64,
@@ -34,19 +36,20 @@ impl ArchiveWriter {
     /// Fails if the file cannot be opened or is damaged before its last frame; it
     /// is then left as it is.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ArchiveError> {
-        let path = path.as_ref();
+        Self::open_on(path.as_ref(), Arc::new(RealDisk))
+    }
+
+    /// Opens an archive file as [`ArchiveWriter::open`] does, on a given disk.
+    ///
+    /// # Errors
+    /// Fails as [`ArchiveWriter::open`] does.
+    pub fn open_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Self, ArchiveError> {
         let failed = |verb| move |source| ArchiveError::Io { path: path.to_owned(), verb, source };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed("open"))?;
+        let file = disk.open(path).map_err(failed("open"))?;
         let bytes = file.metadata().map_err(failed("read"))?.len();
         let mut writer = Self {
             path: path.to_owned(),
+            disk,
             file,
             end: MAGIC.len() as u64,
             waiting: Vec::new(),
@@ -96,7 +99,7 @@ impl ArchiveWriter {
     pub fn sync(&mut self) -> Result<(), ArchiveError> {
         self.check_sound()?;
         self.write()?;
-        self.file.sync_data().map_err(|source| {
+        self.disk.sync(&self.file).map_err(|source| {
             self.is_poisoned = true;
             ArchiveError::Io { path: self.path.clone(), verb: "sync", source }
         })
@@ -132,12 +135,12 @@ impl ArchiveWriter {
     }
 
     fn begin(&mut self) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.write_all_at(MAGIC, 0)?;
-        self.file.sync_all()?;
+        self.disk.truncate(&self.file, 0)?;
+        self.disk.write(&self.file, MAGIC, 0)?;
+        self.disk.sync(&self.file)?;
         // The name must survive a crash like the bytes do.
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+        self.disk.sync_folder(folder.unwrap_or_else(|| Path::new(".")))
     }
 
     /// Walks to the last whole frame and cuts what follows it.
@@ -157,7 +160,8 @@ impl ArchiveWriter {
                     if next < bytes {
                         return Err(damage(end, Fault::Broken { bytes: next - end }).into());
                     }
-                    self.file.set_len(end).and_then(|()| self.file.sync_all()).map_err(failed)?;
+                    let cut = self.disk.truncate(&self.file, end);
+                    cut.and_then(|()| self.disk.sync(&self.file)).map_err(failed)?;
                     self.cut_bytes = bytes - end;
                     break;
                 }
@@ -169,7 +173,8 @@ impl ArchiveWriter {
 
     /// Writes the waiting frames; a failed write is repeated at the same place.
     fn write(&mut self) -> Result<(), ArchiveError> {
-        self.file.write_all_at(&self.waiting, self.end).map_err(|source| ArchiveError::Io {
+        let written = self.disk.write(&self.file, &self.waiting, self.end);
+        written.map_err(|source| ArchiveError::Io {
             path: self.path.clone(),
             verb: "write",
             source,

@@ -2,10 +2,10 @@
 //!
 //! The files are the audit crate's; this decides when the next one begins.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use audit::{ArchiveError, ArchiveWriter, Entry, file_name};
+use audit::{ArchiveError, ArchiveWriter, Disk, Entry, file_name};
 
 use super::folder::numbered;
 
@@ -13,6 +13,7 @@ use super::folder::numbered;
 #[derive(Debug)]
 pub(super) struct Archive {
     folder: PathBuf,
+    disk: Arc<dyn Disk>,
     file_bytes: u64,
     writer: Option<ArchiveWriter>,
     next_seq: u64,
@@ -20,10 +21,19 @@ pub(super) struct Archive {
 
 impl Archive {
     /// Opens the last file and finds the number that comes next.
-    pub(super) fn open(folder: &Path, file_bytes: u64) -> Result<Self, ArchiveError> {
-        let mut archive = Self { folder: folder.to_owned(), file_bytes, writer: None, next_seq: 1 };
-        for first in files(folder)?.into_iter().rev() {
-            let found = writer(&folder.join(file_name(first)))?;
+    pub(super) fn open(
+        folder: &Path,
+        file_bytes: u64,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Self, ArchiveError> {
+        let sync_failed =
+            |source| ArchiveError::Io { path: folder.to_owned(), verb: "sync", source };
+        // The last file may have been made just before a crash: its name may not be on disk.
+        disk.sync_folder(folder).map_err(sync_failed)?;
+        let folder = folder.to_owned();
+        let mut archive = Self { folder, disk, file_bytes, writer: None, next_seq: 1 };
+        for first in files(&archive.folder)?.into_iter().rev() {
+            let found = archive.writer(first)?;
             let last = found.last();
             archive.writer.get_or_insert(found);
             if let Some(last) = last {
@@ -43,11 +53,13 @@ impl Archive {
             self.sync()?;
             self.writer = None;
         }
-        let writer = match &mut self.writer {
+        let mut writer = match self.writer.take() {
             Some(writer) => writer,
-            none => none.insert(writer(&self.folder.join(file_name(entry.link.seq)))?),
+            None => self.writer(entry.link.seq)?,
         };
-        writer.append(entry)?;
+        let appended = writer.append(entry);
+        self.writer = Some(writer);
+        appended?;
         self.next_seq = entry.link.seq.saturating_add(1);
         Ok(())
     }
@@ -56,17 +68,18 @@ impl Archive {
     pub(super) fn sync(&mut self) -> Result<(), ArchiveError> {
         self.writer.as_mut().map_or(Ok(()), ArchiveWriter::sync)
     }
-}
 
-/// Opens a file of the archive. One that could not be begun is removed: when it is opened again,
-/// nothing would show that its name or beginning may not be on disk.
-fn writer(path: &Path) -> Result<ArchiveWriter, ArchiveError> {
-    let opened = ArchiveWriter::open(path);
-    if let Err(ArchiveError::Io { verb: "begin", .. }) = &opened {
-        // The first error matters.
-        fs::remove_file(path).unwrap_or_default();
+    /// Opens a file of the archive. One that could not be begun is removed: when it is opened
+    /// again, nothing would show that its name or beginning may not be on disk.
+    fn writer(&self, first_seq: u64) -> Result<ArchiveWriter, ArchiveError> {
+        let path = self.folder.join(file_name(first_seq));
+        let opened = ArchiveWriter::open_on(&path, Arc::clone(&self.disk));
+        if let Err(ArchiveError::Io { verb: "begin", .. }) = &opened {
+            // The first error matters.
+            self.disk.remove(&path).unwrap_or_default();
+        }
+        opened
     }
-    opened
 }
 
 /// Returns the numbers of the first entries of the archive's files, lowest first.

@@ -4,14 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
+use audit::Disk;
 use bytes::Bytes;
 
 use super::change::{Body, BodyFile};
-use super::disk::{Disk, create};
+use super::disk::Output;
 use super::folder::Folder;
 
 /// Reads envelopes, with each file opened once.
@@ -62,7 +63,7 @@ pub(super) struct BodyWriter<'a> {
     folder: &'a Folder,
     disk: &'a dyn Disk,
     next: u64,
-    current: Option<(BodyFile, u64, BufWriter<File>)>,
+    current: Option<(BodyFile, u64, Output<'a>)>,
 }
 
 impl<'a> BodyWriter<'a> {
@@ -81,7 +82,7 @@ impl<'a> BodyWriter<'a> {
             none => {
                 let number = self.next;
                 self.next = self.next.saturating_add(1);
-                let mut out = BufWriter::new(create(&self.folder.body_file(number))?);
+                let mut out = Output::create(self.disk, &self.folder.body_file(number))?;
                 out.write_all(&MAGIC)?;
                 none.insert((BodyFile::Moved(number), MAGIC.len() as u64, out))
             }
@@ -96,7 +97,7 @@ impl<'a> BodyWriter<'a> {
     /// Brings everything to the disk.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         if let Some((_, _, out)) = self.current.take() {
-            out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+            out.sync()?;
             self.disk.sync_folder(&self.folder.bodies())?;
         }
         Ok(())

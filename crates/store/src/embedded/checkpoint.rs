@@ -77,7 +77,7 @@ impl Checkpointer {
 
     /// Makes a checkpoint for each wish until the other end of `wanted` is gone.
     pub(super) fn run(mut self, wanted: &Receiver<()>) -> Self {
-        while wanted.recv().is_ok() && self.shared.fatal().is_none() {
+        while wanted.recv().is_ok() && self.shared.fatal.error().is_none() {
             let upto = *self.shared.active.lock();
             self.checkpoint_or_warn(upto);
         }
@@ -91,7 +91,7 @@ impl Checkpointer {
             // What the archive has written is found again when it is opened.
             self.archive = None;
             if error.is_final() {
-                self.shared.die(error.to_string());
+                self.shared.fatal.die(error.to_string());
             } else {
                 tracing::error!(%error, "no checkpoint could be made, the log is kept");
             }
@@ -110,8 +110,8 @@ impl Checkpointer {
         }
         self.replay(&mut snapshot, lowest, upto)?;
         let moves = self.move_bodies(&mut snapshot.state, upto.segment)?;
-        let (draft, bytes) = snapshot.draft(&shared.folder)?;
-        fs::rename(draft, shared.folder.snapshot(snapshot.position))?;
+        let (draft, bytes) = snapshot.draft(&shared.folder, &*shared.disk)?;
+        shared.disk.rename(&draft, &shared.folder.snapshot(snapshot.position))?;
         shared.snapshot_bytes.store(bytes, Ordering::Relaxed);
         let sealed: Vec<u64> = segments.into_iter().filter(|n| *n < upto.segment).collect();
         self.settle(&snapshot, &moves, &sealed).map_err(CheckpointError::Halfway)
@@ -143,7 +143,11 @@ impl Checkpointer {
         let folder = &self.shared.folder;
         let archive = match &mut self.archive {
             Some(archive) => archive,
-            none => none.insert(Archive::open(&folder.audit(), self.shared.options.archive_bytes)?),
+            none => {
+                let disk = Arc::clone(&self.shared.disk);
+                let file_bytes = self.shared.options.archive_bytes;
+                none.insert(Archive::open(&folder.audit(), file_bytes, disk)?)
+            }
         };
         let mut walk = Walk::begin_segment(folder, lowest)?;
         while walk.position() < upto.position {
@@ -227,16 +231,16 @@ impl Checkpointer {
 
     /// Removes what the new snapshot no longer needs.
     fn remove_old(&self, snapshot: &Snapshot) -> io::Result<()> {
-        let folder = &self.shared.folder;
+        let (folder, disk) = (&self.shared.folder, &self.shared.disk);
         let live = live_bytes(&snapshot.state);
         for number in numbered(&folder.bodies(), "body")? {
             if !live.contains_key(&number) {
-                fs::remove_file(folder.body_file(number))?;
+                disk.remove(&folder.body_file(number))?;
             }
         }
         for position in numbered(&folder.snapshots(), "snap")? {
             if position < snapshot.position {
-                fs::remove_file(folder.snapshot(position))?;
+                disk.remove(&folder.snapshot(position))?;
             }
         }
         Ok(())

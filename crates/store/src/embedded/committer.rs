@@ -87,10 +87,10 @@ impl Committer {
                 self.commit(group);
             }
         }
-        if self.shared.fatal().is_none()
+        if self.shared.fatal.error().is_none()
             && let Err(error) = self.log.sync()
         {
-            self.shared.die(format!("the log cannot be synced: {error}"));
+            self.shared.fatal.die(format!("the log cannot be synced: {error}"));
         }
         self.log.end()
     }
@@ -111,7 +111,7 @@ impl Committer {
         match done {
             Ok((applied, entries)) => self.publish(applied, entries),
             Err((answers, why)) => {
-                self.shared.die(why.clone());
+                self.shared.fatal.die(why.clone());
                 for waiting in answers {
                     answer(waiting, Err(StoreError::Unreachable(why.clone())));
                 }
@@ -121,20 +121,24 @@ impl Committer {
 
     /// Makes sure that the group's frame has room.
     fn reserve(&mut self, bytes: usize) -> Result<(), StoreError> {
-        if let Some(error) = self.shared.fatal() {
+        if let Some(error) = self.shared.fatal.error() {
             return Err(error);
         }
         let needed = (bytes as u64).saturating_add(FRAME_BYTES);
         match self.log.reserve(needed, self.chain.next_seq()) {
             Ok(None) => Ok(()),
             Ok(Some(sealed)) => {
+                self.shared.fatal.set_full(false);
                 self.sealed(sealed);
                 Ok(())
             }
-            Err(NoRoom::DiskFull) => Err(StoreError::DiskFull),
+            Err(NoRoom::DiskFull) => {
+                self.shared.fatal.set_full(true);
+                Err(StoreError::DiskFull)
+            }
             Err(NoRoom::Broken(error)) => {
                 let why = format!("the log cannot be continued: {error}");
-                self.shared.die(why.clone());
+                self.shared.fatal.die(why.clone());
                 Err(StoreError::Unreachable(why))
             }
         }

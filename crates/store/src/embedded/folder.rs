@@ -2,13 +2,14 @@
 //!
 //! It knows names, not contents.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use audit::Disk;
+
 use super::OpenError;
-use super::disk::Disk;
 
 /// Where the files of a store are.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ impl Folder {
         make_with_parents(&self.root, disk)?;
         let lock = self.lock()?;
         for folder in [self.log(), self.snapshots(), self.bodies(), self.audit()] {
-            make(&folder)?;
+            make(&folder, disk)?;
         }
         disk.sync_folder(&self.root).map_err(OpenError::io(&self.root, "sync"))?;
         Ok(lock)
@@ -116,7 +117,7 @@ pub(super) fn numbered(folder: &Path, extension: &str) -> io::Result<Vec<u64>> {
 fn make_with_parents(folder: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
     let missing: Vec<_> = folder.ancestors().take_while(|path| !is_there(path)).collect();
     for folder in missing.into_iter().rev() {
-        make(folder)?;
+        make(folder, disk)?;
         let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or_else(|| Path::new("."));
         disk.sync_folder(parent).map_err(OpenError::io(parent, "sync"))?;
@@ -129,10 +130,6 @@ fn is_there(path: &Path) -> bool {
     path.as_os_str().is_empty() || path.exists()
 }
 
-fn make(folder: &Path) -> Result<(), OpenError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(OpenError::io(folder, "make"))
+fn make(folder: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
+    disk.make_folder(folder).map_err(OpenError::io(folder, "make"))
 }

@@ -2,13 +2,15 @@
 //!
 //! Only the committer has it. A failed write or sync is never repeated: the caller stops.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
+use audit::Disk;
+
 use super::Durability;
-use super::disk::{Disk, is_no_room};
+use super::disk::is_no_room;
 use super::folder::Folder;
 use super::segment::{FRAMES_FROM, SegmentHead};
 use super::spares::Spares;
@@ -65,7 +67,7 @@ impl Log {
         let Tools { folder, disk, spares, want_spare, durability } = tools;
         let (file, end) = if let Some(end) = end {
             let path = folder.segment(end.number);
-            (OpenOptions::new().read(true).write(true).open(path)?, end)
+            (disk.open(&path)?, end)
         } else {
             // The first segment is small, so that the first start is quick.
             let head = SegmentHead { number: 1, start: 0, next_seq: 1 };
@@ -150,11 +152,11 @@ fn begin(
     spare: std::path::PathBuf,
     head: SegmentHead,
 ) -> io::Result<(File, LogEnd)> {
-    let file = OpenOptions::new().read(true).write(true).open(&spare)?;
+    let file = disk.open(&spare)?;
     let len = file.metadata()?.len();
     disk.write(&file, &head.encode(), 0)?;
     disk.sync(&file)?;
-    fs::rename(spare, folder.segment(head.number))?;
+    disk.rename(&spare, &folder.segment(head.number))?;
     disk.sync_folder(&folder.log())?;
     let end = LogEnd { number: head.number, len, offset: FRAMES_FROM, position: head.start };
     Ok((file, end))

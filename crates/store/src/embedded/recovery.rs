@@ -3,8 +3,7 @@
 //! Nothing on disk is changed unless all of it is sound; a torn last frame is overwritten by
 //! the next one.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::FileExt as _;
+use audit::Disk;
 
 use super::folder::{Folder, numbered};
 use super::frame::MAGIC;
@@ -27,7 +26,11 @@ pub(super) struct Recovered {
 /// # Errors
 ///
 /// Fails with the place if anything that was durable is damaged.
-pub(super) fn recover(folder: &Folder, options: &Options) -> Result<Recovered, OpenError> {
+pub(super) fn recover(
+    folder: &Folder,
+    options: &Options,
+    disk: &dyn Disk,
+) -> Result<Recovered, OpenError> {
     let mut snapshot = Snapshot::newest(folder, options)?;
     let Some(mut walk) = Walk::begin(folder, snapshot.position)? else {
         return Ok(Recovered { snapshot, end: None });
@@ -49,7 +52,7 @@ pub(super) fn recover(folder: &Folder, options: &Options) -> Result<Recovered, O
         let what = format!("the file is missing, the log goes on up to segment {last}");
         return Err(OpenError::corrupt(&missing, 0, what));
     }
-    settle_end(&walk, is_broken)?;
+    settle_end(&walk, is_broken, disk)?;
     let place = snapshot.state.queues.next_place();
     snapshot.state.queues.set_durable(place);
     let (len, offset, position) = (walk.segment.len, walk.offset, walk.position());
@@ -58,7 +61,7 @@ pub(super) fn recover(folder: &Folder, options: &Options) -> Result<Recovered, O
 
 /// Tells a torn end from damage: frames that were written when the log was on disk up to here
 /// prove that what was here is lost.
-fn settle_end(walk: &Walk, is_broken: bool) -> Result<(), OpenError> {
+fn settle_end(walk: &Walk, is_broken: bool, disk: &dyn Disk) -> Result<(), OpenError> {
     let (path, offset, position) = (&walk.segment.path, walk.offset, walk.position());
     let behind = walk.segment.frames_behind(offset).map_err(OpenError::io(path, "read"))?;
     if let Some(proof) = behind.iter().find(|frame| frame.head.synced > position) {
@@ -72,16 +75,16 @@ fn settle_end(walk: &Walk, is_broken: bool) -> Result<(), OpenError> {
             "the last frame was torn by a crash and is cut; it was never confirmed as durable"
         );
     }
-    erase(walk, &behind)
+    erase(walk, &behind, disk)
 }
 
 /// Erases frames that a loss of power left behind one that it took, so that they never come back.
-fn erase(walk: &Walk, frames: &[Frame]) -> Result<(), OpenError> {
+fn erase(walk: &Walk, frames: &[Frame], disk: &dyn Disk) -> Result<(), OpenError> {
     if frames.is_empty() {
         return Ok(());
     }
     let path = &walk.segment.path;
-    let file = OpenOptions::new().write(true).open(path).map_err(OpenError::io(path, "open"))?;
+    let file = disk.open(path).map_err(OpenError::io(path, "open"))?;
     for frame in frames {
         tracing::warn!(
             file = %path.display(),
@@ -89,7 +92,7 @@ fn erase(walk: &Walk, frames: &[Frame]) -> Result<(), OpenError> {
             "a frame behind a lost one is cut; it was never confirmed as durable"
         );
         let zeros = [0; MAGIC.len()];
-        file.write_all_at(&zeros, frame.offset).map_err(OpenError::io(path, "write"))?;
+        disk.write(&file, &zeros, frame.offset).map_err(OpenError::io(path, "write"))?;
     }
-    file.sync_all().map_err(OpenError::io(path, "sync"))
+    disk.sync(&file).map_err(OpenError::io(path, "sync"))
 }

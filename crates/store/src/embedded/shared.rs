@@ -3,17 +3,16 @@
 //! INVARIANT: no lock here is held across a read or write of the disk or an await.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
-use std::sync::{Arc, OnceLock};
 
-use audit::Entry;
-use gate::ports::StoreError;
+use audit::{Disk, Entry};
 use parking_lot::Mutex;
 
 use super::Options;
 use super::bells::Bells;
 use super::checkpoint::Upto;
-use super::disk::Disk;
+use super::condition::Fatal;
 use super::folder::Folder;
 use super::spares::Spares;
 use super::state::State;
@@ -29,7 +28,7 @@ pub(super) struct Shared {
     pub(super) bells: Bells,
     pub(super) recent: Mutex<Recent>,
     /// Why no batch is taken any more.
-    pub(super) fatal: OnceLock<String>,
+    pub(super) fatal: Arc<Fatal>,
     /// Bytes of batches that wait for the committer.
     pub(super) waiting_bytes: AtomicUsize,
     /// The segment that is written, and where it begins.
@@ -38,23 +37,6 @@ pub(super) struct Shared {
     pub(super) sealed_bytes: AtomicU64,
     /// The size of the last snapshot.
     pub(super) snapshot_bytes: AtomicU64,
-}
-
-impl Shared {
-    /// Returns why no batch is taken any more, if so.
-    pub(super) fn fatal(&self) -> Option<StoreError> {
-        self.fatal.get().map(|why| StoreError::Unreachable(why.clone()))
-    }
-
-    /// Ends the taking of batches for good.
-    pub(super) fn die(&self, why: String) {
-        tracing::error!(why, "the store takes no more batches");
-        if self.fatal.set(why).is_ok()
-            && let Some(why) = self.fatal.get()
-        {
-            self.options.on_fatal.call(why);
-        }
-    }
 }
 
 /// The newest durable audit entries, for those who follow the log.

@@ -4,10 +4,10 @@
 //! are not in it.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use audit::{Chain, Hash};
+use audit::{Chain, Disk, Hash};
 use bytes::Bytes;
 use gate::limits::SlidingWindow;
 use gate::ports::{CounterClass, Key};
@@ -15,7 +15,7 @@ use gate::types::{AgentId, MessageId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::change::{Body, Head};
-use super::disk::create;
+use super::disk::Output;
 use super::folder::Folder;
 use super::state::{Ended, Letter, Message, Spot, State, Value};
 use super::{OpenError, Options};
@@ -60,14 +60,13 @@ impl Snapshot {
 
     /// Writes the snapshot to the disk; it counts when its file has its name. Returns the file
     /// and its size.
-    pub(super) fn draft(&self, folder: &Folder) -> io::Result<(PathBuf, u64)> {
+    pub(super) fn draft(&self, folder: &Folder, disk: &dyn Disk) -> io::Result<(PathBuf, u64)> {
         let draft = folder.snapshot(self.position).with_extension("draft");
-        let bytes = self.write_items(&draft)?;
+        let bytes = self.write_items(Items::new(Output::create(disk, &draft)?))?;
         Ok((draft, bytes))
     }
 
-    fn write_items(&self, path: &Path) -> io::Result<u64> {
-        let mut out = Output::new(create(path)?);
+    fn write_items(&self, mut out: Items<'_>) -> io::Result<u64> {
         out.raw(&MAGIC)?;
         out.raw(&VERSION.to_le_bytes())?;
         let state = &self.state;
@@ -163,15 +162,16 @@ impl Snapshot {
     }
 }
 
-struct Output {
-    file: BufWriter<File>,
+/// Items on their way into a file.
+struct Items<'a> {
+    file: Output<'a>,
     crc: crc32fast::Hasher,
     bytes: u64,
 }
 
-impl Output {
-    fn new(file: File) -> Self {
-        Self { file: BufWriter::new(file), crc: crc32fast::Hasher::new(), bytes: 0 }
+impl<'a> Items<'a> {
+    fn new(file: Output<'a>) -> Self {
+        Self { file, crc: crc32fast::Hasher::new(), bytes: 0 }
     }
 
     fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -190,8 +190,7 @@ impl Output {
     fn finish(mut self) -> io::Result<u64> {
         let crc = self.crc.clone().finalize();
         self.raw(&crc.to_le_bytes())?;
-        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
+        self.file.sync()?;
         Ok(self.bytes)
     }
 }

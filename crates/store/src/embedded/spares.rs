@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 
+use audit::Disk;
 use parking_lot::Mutex;
 
 use super::OpenError;
-use super::disk::Disk;
+use super::disk::fill;
 use super::folder::{Folder, numbered};
 
 /// The files that wait to become segments.
@@ -36,7 +37,7 @@ impl Spares {
         let list = |extension| numbered(&log, extension).map_err(OpenError::io(&log, "list"));
         for number in list("filling")? {
             let path = folder.filling(number);
-            fs::remove_file(&path).map_err(OpenError::io(&path, "remove"))?;
+            disk.remove(&path).map_err(OpenError::io(&path, "remove"))?;
         }
         let spares = Self {
             folder: folder.clone(),
@@ -70,8 +71,8 @@ impl Spares {
     pub(super) fn make(&self, bytes: u64) -> std::io::Result<PathBuf> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (filling, spare) = (self.folder.filling(number), self.folder.spare(number));
-        self.disk.fill(&filling, bytes)?;
-        fs::rename(filling, &spare)?;
+        fill(&*self.disk, &filling, bytes)?;
+        self.disk.rename(&filling, &spare)?;
         Ok(spare)
     }
 
@@ -80,7 +81,7 @@ impl Spares {
         let mut renamed = Vec::with_capacity(segments.len());
         for number in segments {
             let spare = self.folder.spare(self.next.fetch_add(1, Ordering::Relaxed));
-            fs::rename(self.folder.segment(*number), &spare)?;
+            self.disk.rename(&self.folder.segment(*number), &spare)?;
             renamed.push(spare);
         }
         // INVARIANT: no file gets the head of a later segment while a loss of power could bring
@@ -97,7 +98,7 @@ impl Spares {
             return Ok(());
         }
         drop(waiting);
-        fs::remove_file(path)
+        self.disk.remove(&path)
     }
 
     /// Keeps one file ahead until the other end of `wanted` is gone.

@@ -4,19 +4,20 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 
-use audit::Chain;
+use audit::{Chain, Disk};
 use gate::ports::StoreError;
 use parking_lot::Mutex;
 
 use super::bells::Bells;
 use super::checkpoint::{Checkpointer, Upto};
 use super::committer::{Committer, Request};
-use super::disk::Disk;
+use super::condition::Fatal;
+use super::disk::StrictDisk;
 use super::folder::Folder;
 use super::log::{Log, LogEnd, Tools};
 use super::recovery::{Recovered, recover};
@@ -61,7 +62,7 @@ impl Threads {
         let checkpointer = running.checkpointer.join();
         let filler = running.filler.join();
         match (end, checkpointer) {
-            (Ok(end), Ok(mut checkpointer)) if is_clean && shared.fatal().is_none() => {
+            (Ok(end), Ok(mut checkpointer)) if is_clean && shared.fatal.error().is_none() => {
                 let upto = Upto { segment: end.number, position: end.position };
                 checkpointer.checkpoint_or_warn(upto);
             }
@@ -85,8 +86,10 @@ pub(super) fn start(
     disk: Arc<dyn Disk>,
 ) -> Result<(Arc<Shared>, Threads), OpenError> {
     let folder = Folder::new(dir);
+    let fatal = Arc::new(Fatal::new(options.on_fatal.clone()));
+    let disk: Arc<dyn Disk> = Arc::new(StrictDisk::new(disk, Arc::clone(&fatal)));
     let lock = folder.prepare(&*disk)?;
-    let Recovered { snapshot, end } = recover(&folder, &options)?;
+    let Recovered { snapshot, end } = recover(&folder, &options, &*disk)?;
     let spares = Spares::open(&folder, Arc::clone(&disk), options.segment_bytes)?;
     let spares = Arc::new(spares);
     let (want_spare, spare_wanted) = sync_channel(1);
@@ -109,7 +112,7 @@ pub(super) fn start(
         state: Mutex::new(snapshot.state),
         bells: Bells::default(),
         recent: Mutex::new(Recent::new(chain.next_seq())),
-        fatal: OnceLock::new(),
+        fatal,
         waiting_bytes: AtomicUsize::new(0),
         active: Mutex::new(Upto { segment: log.end().number, position: log.start() }),
         sealed_bytes: AtomicU64::new(0),
@@ -158,7 +161,9 @@ struct Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.shared.die(format!("{} has failed; this is a fault of the program", self.what));
+            self.shared
+                .fatal
+                .die(format!("{} has failed; this is a fault of the program", self.what));
         }
     }
 }
@@ -166,7 +171,7 @@ impl Drop for Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::disk::RealDisk;
+    use audit::RealDisk;
 
     #[test]
     fn the_lock_is_left_even_if_a_process_that_is_being_started_shares_its_file() {

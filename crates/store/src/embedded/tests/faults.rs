@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
+use audit::{Disk, RealDisk};
 use parking_lot::Mutex;
 
 use super::*;
 use crate::embedded::FatalHook;
-use crate::embedded::disk::{Disk, RealDisk};
 use crate::embedded::folder::{Folder, numbered};
 
 /// A disk whose faults can be switched on.
@@ -28,17 +28,35 @@ struct Faulty {
 }
 
 impl Disk for Faulty {
-    fn fill(&self, path: &Path, bytes: u64) -> io::Result<()> {
-        if self.is_full.load(Ordering::SeqCst) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        RealDisk.fill(path, bytes)
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        RealDisk.make_folder(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        RealDisk.open(path)
+    }
+
+    fn truncate(&self, file: &File, bytes: u64) -> io::Result<()> {
+        RealDisk.truncate(file, bytes)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove(path)
     }
 
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         assert!(!self.panics.load(Ordering::SeqCst), "a fault of the program");
         if self.fails_to_write.load(Ordering::SeqCst) {
             return Err(io::Error::other("broken"));
+        }
+        // What is there already can be written over.
+        let is_growing = offset + bytes.len() as u64 > file.metadata()?.len();
+        if is_growing && self.is_full.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         RealDisk.write(file, bytes, offset)
     }
