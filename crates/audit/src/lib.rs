@@ -19,6 +19,7 @@ mod record;
 #[cfg(test)]
 mod sample;
 mod sink;
+mod tiles;
 mod tree;
 mod verify;
 
@@ -37,6 +38,7 @@ pub use note::{
 pub use query::{Filter, Found, query};
 pub use record::{BODY_BYTES_MAX, Outcome, Record, RecordError, payload_hash};
 pub use sink::{FileSink, SinkError};
+pub use tiles::{TileError, TileSource, TileWriter};
 pub use tree::{
     Frontier, ProofError, consistency_proof, empty_root, inclusion_proof, leaf_hash, node_hash,
     tree_root, verify_consistency, verify_inclusion,
