@@ -112,16 +112,9 @@ async fn open_engine(
     config: &Config,
     fatal: watch::Sender<Option<String>>,
 ) -> Result<Arc<Embedded>, ServeError> {
-    let (storage, delivery) = (&config.storage, &config.delivery);
+    let storage = &config.storage;
     let options = Options {
-        bounds: Bounds {
-            queue_bytes_max: delivery.queue_bytes_max,
-            queue_len_max: delivery.queue_len_max,
-            total_bytes_max: storage.bytes_max,
-            dead_letters_max: delivery.dead_letters_max,
-            dead_letter_bytes_max: delivery.dead_letter_bytes_max,
-            statuses_max: usize::try_from(delivery.statuses_max).unwrap_or(usize::MAX),
-        },
+        bounds: bounds(config),
         durability: match storage.durability {
             config::Durability::Fsync => Durability::Fsync,
             config::Durability::None => Durability::Relaxed,
@@ -135,6 +128,29 @@ async fn open_engine(
     let path = storage.path.clone();
     let opened = tokio::task::spawn_blocking(move || Embedded::open(&path, options)).await;
     opened.map_err(|cause| ServeError::StoreLost(cause.to_string()))?.map_err(ServeError::Open)
+}
+
+fn bounds(config: &Config) -> Bounds {
+    let delivery = &config.delivery;
+    let percent = |of: u64, percent: u64| {
+        let exact = u128::from(of).saturating_mul(percent.into()).div_ceil(100);
+        u64::try_from(exact).unwrap_or(u64::MAX)
+    };
+    let share = |of| percent(of, delivery.sender_share_percent);
+    let letters = |of| percent(of, delivery.dead_letter_share_percent);
+    Bounds {
+        queue_bytes_max: delivery.queue_bytes_max,
+        queue_len_max: delivery.queue_len_max,
+        share_bytes_max: share(delivery.queue_bytes_max),
+        share_len_max: share(delivery.queue_len_max),
+        sender_bytes_max: delivery.sender_bytes_max,
+        total_bytes_max: config.storage.bytes_max,
+        dead_letters_max: delivery.dead_letters_max,
+        dead_letter_bytes_max: delivery.dead_letter_bytes_max,
+        agent_letters_max: letters(delivery.dead_letters_max),
+        agent_letter_bytes_max: letters(delivery.dead_letter_bytes_max),
+        statuses_max: usize::try_from(delivery.statuses_max).unwrap_or(usize::MAX),
+    }
 }
 
 /// A server that takes connections.

@@ -10,6 +10,7 @@ mod leases;
 mod letters;
 mod queues;
 mod restarts;
+mod shares;
 mod values;
 mod windows;
 
@@ -61,9 +62,14 @@ pub const fn bounds() -> Bounds {
     Bounds {
         queue_bytes_max: 4_000,
         queue_len_max: 8,
+        share_bytes_max: 4_000,
+        share_len_max: 8,
+        sender_bytes_max: 60_000,
         total_bytes_max: 6_000,
         dead_letters_max: 3,
         dead_letter_bytes_max: 2_500,
+        agent_letters_max: 3,
+        agent_letter_bytes_max: 2_500,
         statuses_max: 3,
     }
 }
@@ -75,9 +81,10 @@ pub const fn bounds() -> Bounds {
 /// Returns the first promise that was not kept.
 pub async fn run(make: &Make<'_>) -> Result<usize, Failure> {
     let mut count = 0;
-    for (name, case) in cases() {
+    let shared = shares::CASES.iter().map(|case| (shares::bounds(), *case));
+    for (bounds, (name, case)) in cases().map(|case| (bounds(), case)).chain(shared) {
         let fail = |seen| Failure { case: name, seen };
-        let subject = make(bounds()).await.map_err(fail)?;
+        let subject = make(bounds).await.map_err(fail)?;
         let mut kit = Kit::new(subject);
         case(&mut kit).await.map_err(fail)?;
         count += 1;

@@ -36,6 +36,7 @@ async fn a_full_queue_tells_its_senders_when_to_try_again() {
         "delivery": {
             "envelope_bytes_max": 900_000,
             "queue_len_max": 5,
+            "sender_share_percent": 100,
             "queue_bytes_max": 1_000_000,
         },
     }));
@@ -64,6 +65,39 @@ async fn a_full_queue_tells_its_senders_when_to_try_again() {
     let large = json!({ "large": "x".repeat(600_000) });
     send(&alice, &large).await.unwrap();
     assert_eq!(refused(send(&alice, &large).await).code, "backpressure");
+    gate.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn one_sender_leaves_room_in_a_queue_for_others() {
+    let site = Site::new(&json!({
+        "agents": {
+            "alice": { "allow": ["bob"] },
+            "carol": { "allow": ["bob"] },
+            "bob": {},
+        },
+        "delivery": { "queue_len_max": 12 },
+    }))
+    .unwrap();
+    let gate = site.start().await.unwrap();
+    let alice = site.connect(&gate, "alice").await.unwrap();
+    for number in 0..3 {
+        send(&alice, &json!({ "number": number })).await.unwrap();
+    }
+    let no = refused(send(&alice, &json!({})).await);
+    assert_eq!((no.code.as_str(), no.decision.as_str()), ("backpressure", "BACKPRESSURE"));
+    let share = "share of the sender in the queue of the target is full";
+    assert!(no.reason.as_deref().unwrap_or_default().starts_with(share), "{no:?}");
+    // A restart gives it no more room.
+    let gate = gate.crash(&site).await.unwrap();
+    eventually("the refusal after the restart", async || {
+        let answer = send(&alice, &json!({})).await;
+        Ok(answer.err().filter(|error| error.to_string().contains("share")))
+    })
+    .await
+    .unwrap();
+    let carol = site.connect(&gate, "carol").await.unwrap();
+    send(&carol, &json!({})).await.unwrap();
     gate.stop().await.unwrap();
 }
 
@@ -144,7 +178,9 @@ async fn a_peer_that_says_nothing_is_not_kept() {
 
 #[tokio::test]
 async fn a_slow_receiver_of_large_messages_gets_them_all() {
-    let site = site(&json!({ "delivery": { "in_flight_bytes_max": 4_194_304 } }));
+    let site = site(&json!({
+        "delivery": { "in_flight_bytes_max": 4_194_304, "sender_share_percent": 50 },
+    }));
     let gate = site.start().await.unwrap();
     let alice = site.connect(&gate, "alice").await.unwrap();
     let large = |number: usize| json!({ "number": number, "text": "word ".repeat(300_000) });

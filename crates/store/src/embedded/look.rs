@@ -30,7 +30,7 @@ pub(super) fn read(state: &mut State, what: Read) -> Option<Found> {
             let view = view.unwrap_or_else(|| SlidingWindow::default().view(now, limits));
             Some(Found::Window(view))
         }
-        Read::Depth(agent) => Some(Found::Depth(state.queues.size_of(&agent).0)),
+        Read::Depth(agent) => Some(Found::Depth(state.queues.depth(&agent))),
     }
 }
 

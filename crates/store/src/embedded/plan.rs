@@ -3,6 +3,8 @@
 //! Operations see the effects of those before them in the batch: those are kept in overlays
 //! that are thrown away with a refusal.
 
+mod room;
+
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -12,7 +14,8 @@ use gate::types::{AgentId, MessageId, SessionId, Timestamp};
 
 use super::change::{Change, Head, Slot};
 use super::state::State;
-use crate::bounds::{LETTERS, QUEUE, STORE, moment_of};
+use crate::bounds::moment_of;
+use room::Room;
 
 /// What an accepted batch does.
 #[derive(Debug, Default)]
@@ -38,9 +41,7 @@ pub(super) fn plan(state: &mut State, batch: Batch) -> Result<Planned, StoreErro
         keys: HashMap::new(),
         puts: 0,
         messages: HashMap::new(),
-        queues: HashMap::new(),
-        store_bytes: 0,
-        letters: (0, 0),
+        room: Room::default(),
         ends: 0,
         counts: HashMap::new(),
     };
@@ -68,10 +69,7 @@ struct Plan<'a> {
     keys: HashMap<Key, Option<(u64, Option<Timestamp>)>>,
     puts: u64,
     messages: HashMap<MessageId, Known>,
-    /// Growth in messages and bytes of an agent's queues, of the store, of the dead letters.
-    queues: HashMap<AgentId, (i64, i64)>,
-    store_bytes: i64,
-    letters: (i64, i64),
+    room: Room,
     ends: u64,
     counts: HashMap<(AgentId, CounterClass), u64>,
 }
@@ -80,6 +78,7 @@ struct Plan<'a> {
 #[derive(Clone)]
 enum Known {
     Queued {
+        sender: AgentId,
         agent: AgentId,
         size: u64,
         expires_at: Timestamp,
@@ -87,6 +86,7 @@ enum Known {
         holder: Option<SessionId>,
     },
     Letter {
+        sender: AgentId,
         agent: AgentId,
         size: u64,
     },
@@ -118,21 +118,21 @@ impl Plan<'_> {
             Op::Settle { message, holder, how, at } => self.settle(message, holder, how, at)?,
             Op::Expire { message, at } => self.expire(message, at)?,
             Op::Revive { message, expires_at } => {
-                let Known::Letter { agent, size } = self.known(message) else {
+                let Known::Letter { sender, agent, size } = self.known(message) else {
                     return Err(No::Conflict);
                 };
-                self.grow_letters(-1, size)?;
-                self.grow_queue(&agent, 1, size)?;
+                self.room.unkeep(&sender, &agent, size);
+                self.room.queue(self.state, (&sender, &agent), size).map_err(No::Full)?;
                 let (attempts, holder) = (0, None);
-                let known = Known::Queued { agent, size, expires_at, attempts, holder };
+                let known = Known::Queued { sender, agent, size, expires_at, attempts, holder };
                 self.messages.insert(message, known);
                 self.change(Change::Revive { message, expires_at });
             }
             Op::Drop { message } => {
-                let Known::Letter { size, .. } = self.known(message) else {
+                let Known::Letter { sender, agent, size } = self.known(message) else {
                     return Err(No::Conflict);
                 };
-                self.grow_letters(-1, size)?;
+                self.room.unkeep(&sender, &agent, size);
                 self.messages.insert(message, Known::Nothing);
                 self.change(Change::Drop { message });
             }
@@ -200,9 +200,10 @@ impl Plan<'_> {
         }
         let agent = queue.agent.clone();
         let size = envelope.len() as u64;
-        self.grow_queue(&agent, 1, size)?;
+        self.room.queue(self.state, (&sender, &agent), size).map_err(No::Full)?;
         let (attempts, holder) = (0, None);
-        let known = Known::Queued { agent, size, expires_at, attempts, holder };
+        let known =
+            Known::Queued { sender: sender.clone(), agent, size, expires_at, attempts, holder };
         self.messages.insert(message, known);
         let head = Head { message, sender, queue, message_type, accepted_at, expires_at };
         // A batch is far smaller than 4 GiB; the committer fills in the place.
@@ -219,7 +220,8 @@ impl Plan<'_> {
         how: Settlement,
         at: Timestamp,
     ) -> Result<(), No> {
-        let Known::Queued { agent, size, expires_at, attempts, holder } = self.known(message)
+        let Known::Queued { sender, agent, size, expires_at, attempts, holder } =
+            self.known(message)
         else {
             return Err(No::Conflict);
         };
@@ -228,20 +230,21 @@ impl Plan<'_> {
         }
         match how {
             Settlement::Acknowledged => {
-                self.end(message, &agent, size);
+                self.end(message, (&sender, &agent), size);
                 self.change(Change::Acknowledge { message, attempts });
             }
             Settlement::Retry(retry) => {
                 let attempts = attempts.saturating_sub(u32::from(!retry.counts));
-                let known = Known::Queued { agent, size, expires_at, attempts, holder: None };
+                let holder = None;
+                let known = Known::Queued { sender, agent, size, expires_at, attempts, holder };
                 self.messages.insert(message, known);
                 let not_before = retry.not_before;
                 self.change(Change::Retry { message, attempts, not_before });
             }
             Settlement::Dead { reason } => {
-                self.grow_letters(1, size)?;
-                self.shrink_queue(&agent, size);
-                self.messages.insert(message, Known::Letter { agent, size });
+                self.room.keep(self.state, (&sender, &agent), size).map_err(No::Full)?;
+                self.room.unqueue(&sender, &agent, size);
+                self.messages.insert(message, Known::Letter { sender, agent, size });
                 self.change(Change::Kill { message, attempts, reason, at });
             }
         }
@@ -249,20 +252,21 @@ impl Plan<'_> {
     }
 
     fn expire(&mut self, message: MessageId, at: Timestamp) -> Result<(), No> {
-        let Known::Queued { agent, size, expires_at, attempts, holder } = self.known(message)
+        let Known::Queued { sender, agent, size, expires_at, attempts, holder } =
+            self.known(message)
         else {
             return Err(No::Conflict);
         };
         if holder.is_some() || expires_at > at {
             return Err(No::Conflict);
         }
-        self.end(message, &agent, size);
+        self.end(message, (&sender, &agent), size);
         self.change(Change::Expire { message, attempts });
         Ok(())
     }
 
-    fn end(&mut self, message: MessageId, agent: &AgentId, size: u64) {
-        self.shrink_queue(agent, size);
+    fn end(&mut self, message: MessageId, (sender, agent): (&AgentId, &AgentId), size: u64) {
+        self.room.unqueue(sender, agent, size);
         let number = self.state.statuses.next().saturating_add(self.ends);
         self.messages.insert(message, Known::Ended(number));
         self.ends += 1;
@@ -274,6 +278,7 @@ impl Plan<'_> {
         }
         if let Some(queued) = self.state.queues.message(message) {
             return Known::Queued {
+                sender: queued.head.sender.clone(),
                 agent: queued.head.queue.agent.clone(),
                 size: u64::from(queued.body.len),
                 expires_at: queued.head.expires_at,
@@ -282,46 +287,9 @@ impl Plan<'_> {
             };
         }
         if let Some(letter) = self.state.letters.letter(message) {
-            let agent = letter.head.queue.agent.clone();
-            return Known::Letter { agent, size: u64::from(letter.body.len) };
+            let (sender, agent) = (letter.head.sender.clone(), letter.head.queue.agent.clone());
+            return Known::Letter { sender, agent, size: u64::from(letter.body.len) };
         }
         self.state.statuses.number(message).map_or(Known::Nothing, Known::Ended)
-    }
-
-    fn grow_queue(&mut self, agent: &AgentId, len: i64, size: u64) -> Result<(), No> {
-        let bounds = self.state.bounds;
-        let (old_len, old_bytes) = self.state.queues.size_of(agent);
-        let growth = self.queues.entry(agent.clone()).or_default();
-        growth.0 += len;
-        growth.1 = growth.1.saturating_add_unsigned(size);
-        self.store_bytes = self.store_bytes.saturating_add_unsigned(size);
-        let (len, bytes) =
-            (old_len.saturating_add_signed(growth.0), old_bytes.saturating_add_signed(growth.1));
-        if len > bounds.queue_len_max || bytes > bounds.queue_bytes_max {
-            return Err(No::Full(QUEUE));
-        }
-        let all = self.state.queues.bytes().saturating_add_signed(self.store_bytes);
-        if all > bounds.total_bytes_max { Err(No::Full(STORE)) } else { Ok(()) }
-    }
-
-    fn shrink_queue(&mut self, agent: &AgentId, size: u64) {
-        let growth = self.queues.entry(agent.clone()).or_default();
-        growth.0 -= 1;
-        growth.1 = growth.1.saturating_sub_unsigned(size);
-        self.store_bytes = self.store_bytes.saturating_sub_unsigned(size);
-    }
-
-    fn grow_letters(&mut self, count: i64, size: u64) -> Result<(), No> {
-        let bounds = self.state.bounds;
-        let (old_count, old_bytes) = self.state.letters.size();
-        self.letters.0 += count;
-        self.letters.1 = if count > 0 {
-            self.letters.1.saturating_add_unsigned(size)
-        } else {
-            self.letters.1.saturating_sub_unsigned(size)
-        };
-        let is_full = old_count.saturating_add_signed(self.letters.0) > bounds.dead_letters_max
-            || old_bytes.saturating_add_signed(self.letters.1) > bounds.dead_letter_bytes_max;
-        if count > 0 && is_full { Err(No::Full(LETTERS)) } else { Ok(()) }
     }
 }

@@ -6,6 +6,7 @@
 mod letters;
 mod queues;
 mod statuses;
+mod tally;
 mod values;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use gate::types::{AgentId, MessageId, Timestamp};
 pub(super) use self::letters::{Letter, Letters};
 pub(super) use self::queues::{Message, Picked, Queues, Spot};
 pub(super) use self::statuses::{Ended, Statuses};
+use self::tally::Tally;
 pub(super) use self::values::{Value, Values};
 use super::change::{Body, BodyFile, Change, Slot};
 use crate::Bounds;

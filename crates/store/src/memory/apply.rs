@@ -8,7 +8,7 @@ use gate::types::{AgentId, MessageId, SessionId, Timestamp};
 
 use super::{Letter, Message, State, Value};
 use crate::Bounds;
-use crate::bounds::{LETTERS, QUEUE, STORE};
+use crate::bounds::{Kept, Load, Queued};
 
 /// The caller puts in which operation it was.
 const CONFLICT: StoreError = StoreError::Conflict { op: 0 };
@@ -90,15 +90,19 @@ impl State {
     }
 
     fn enqueue(&mut self, bounds: Bounds, entry: Entry) -> Result<(), StoreError> {
-        let size = entry.envelope.len() as u64;
-        let of_agent = |m: &&Message| m.entry.queue.agent == entry.queue.agent;
-        let bytes: u64 = self.messages.values().filter(of_agent).map(Message::size).sum();
-        let len = self.messages.values().filter(of_agent).count() as u64;
-        if len + 1 > bounds.queue_len_max || bytes + size > bounds.queue_bytes_max {
-            return Err(StoreError::Full { what: QUEUE });
-        }
-        if self.messages.values().map(Message::size).sum::<u64>() + size > bounds.total_bytes_max {
-            return Err(StoreError::Full { what: STORE });
+        let is_to = |one: &Entry| one.queue.agent == entry.queue.agent;
+        let is_of = |one: &Entry| one.sender == entry.sender;
+        let with = |counts: &dyn Fn(&Entry) -> bool| {
+            load(self.messages.values().map(|m| &m.entry).chain([&entry]).filter(|one| counts(one)))
+        };
+        let after = Queued {
+            queue: with(&is_to),
+            share: with(&|one| is_to(one) && is_of(one)),
+            sender: with(&is_of),
+            total_bytes: with(&|_| true).bytes,
+        };
+        if let Some(what) = bounds.refuse_queued(after) {
+            return Err(StoreError::Full { what });
         }
         let message = Message {
             entry,
@@ -138,14 +142,20 @@ impl State {
                 Ok(Some(held.entry.queue.agent.clone()))
             }
             Settlement::Dead { reason } => {
-                let bytes: u64 = self.letters.values().map(|l| l.entry.envelope.len() as u64).sum();
                 let held = self.messages.remove(&place).ok_or(CONFLICT)?;
-                if self.letters.len() as u64 + 1 > bounds.dead_letters_max
-                    || bytes + held.size() > bounds.dead_letter_bytes_max
-                {
-                    return Err(StoreError::Full { what: LETTERS });
-                }
                 let Message { entry, attempts, .. } = held;
+                let with = |counts: &dyn Fn(&Entry) -> bool| {
+                    let letters = self.letters.values().map(|letter| &letter.entry);
+                    load(letters.chain([&entry]).filter(|one| counts(one)))
+                };
+                let after = Kept {
+                    all: with(&|_| true),
+                    target: with(&|one| one.queue.agent == entry.queue.agent),
+                    sender: with(&|one| one.sender == entry.sender),
+                };
+                if let Some(what) = bounds.refuse_kept(after) {
+                    return Err(StoreError::Full { what });
+                }
                 let letter = Letter { entry, attempts, reason, died_at: at };
                 self.letters.insert(self.next_letter, letter);
                 self.next_letter += 1;
@@ -190,6 +200,11 @@ impl State {
     }
 }
 
+/// Counts messages and their bytes.
+fn load<'a>(entries: impl Iterator<Item = &'a Entry>) -> Load {
+    entries.fold(Load::default(), |load, entry| load.with(entry.envelope.len() as u64))
+}
+
 impl Value {
     pub(super) fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|at| at > now)
@@ -197,10 +212,6 @@ impl Value {
 }
 
 impl Message {
-    pub(super) fn size(&self) -> u64 {
-        self.entry.envelope.len() as u64
-    }
-
     pub(super) fn view(&self) -> MessageView {
         MessageView {
             message: self.entry.message,

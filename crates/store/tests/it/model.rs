@@ -16,9 +16,14 @@ use store::{Bounds, Embedded, Memory, Options};
 const BOUNDS: Bounds = Bounds {
     queue_bytes_max: 500,
     queue_len_max: 5,
+    share_bytes_max: 350,
+    share_len_max: 3,
+    sender_bytes_max: 450,
     total_bytes_max: 700,
     dead_letters_max: 3,
     dead_letter_bytes_max: 300,
+    agent_letters_max: 2,
+    agent_letter_bytes_max: 250,
     statuses_max: 2,
 };
 const LIMITS: RateLimits = RateLimits { per_minute: 3, per_hour: 6 };
@@ -39,7 +44,7 @@ enum Draft {
     Put { key: u8, expect: u8, lasts: Option<u64> },
     Delete { key: u8, expect: u8 },
     Count { agent: bool },
-    Enqueue { message: u128, agent: bool, instance: bool, bytes: usize, lasts: u64 },
+    Enqueue { message: u128, way: (bool, bool), instance: bool, bytes: usize, lasts: u64 },
     Settle { message: u128, holder: u128, how: u8 },
     Expire(u128),
     Revive(u128),
@@ -54,11 +59,10 @@ fn draft() -> impl Strategy<Value = Draft> {
             .prop_map(|(key, expect, lasts)| Draft::Put { key, expect, lasts }),
         1 => (0..4_u8, 0..5_u8).prop_map(|(key, expect)| Draft::Delete { key, expect }),
         1 => any::<bool>().prop_map(|agent| Draft::Count { agent }),
-        4 => (message.clone(), any::<bool>(), any::<bool>(), 0..200_usize, 5..200_u64).prop_map(
-            |(message, agent, instance, bytes, lasts)| {
-                Draft::Enqueue { message, agent, instance, bytes, lasts }
-            }
-        ),
+        4 => (message.clone(), any::<(bool, bool)>(), any::<bool>(), 0..200_usize, 5..200_u64)
+            .prop_map(|(message, way, instance, bytes, lasts)| {
+                Draft::Enqueue { message, way, instance, bytes, lasts }
+            }),
         5 => (message.clone(), 0..3_u128, 0..5_u8)
             .prop_map(|(message, holder, how)| Draft::Settle { message, holder, how }),
         1 => message.clone().prop_map(Draft::Expire),
@@ -122,10 +126,10 @@ fn op(draft: &Draft, now: Timestamp) -> Op {
         Draft::Count { agent } => {
             Op::Count { agent: name(agent), class: CounterClass::Message, at: now, limits: LIMITS }
         }
-        Draft::Enqueue { message, agent, instance, bytes, lasts } => Op::Enqueue(Entry {
+        Draft::Enqueue { message, way: (from, to), instance, bytes, lasts } => Op::Enqueue(Entry {
             message: id(message),
-            sender: name(!agent),
-            queue: queue(name(agent), instance),
+            sender: name(from),
+            queue: queue(name(to), instance),
             envelope: Bytes::from(vec![b'e'; bytes]),
             message_type: format!("t{bytes}"),
             accepted_at: now,

@@ -108,6 +108,15 @@ pub struct Delivery {
     /// Messages queued for one agent. Default 100000.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub queue_len_max: u64,
+    /// What one sender may hold of the queue of one agent, in percent of its bytes and of its
+    /// messages; one message is always taken. Default 25, so that it takes several senders
+    /// together to fill a queue.
+    #[schemars(range(min = 1, max = 100))]
+    pub sender_share_percent: u64,
+    /// Bytes that one sender may hold in all queues together. Default 134217728, an eighth of
+    /// `storage.bytes_max`.
+    #[schemars(range(min = 1_024, max = 1_099_511_627_776_u64))]
+    pub sender_bytes_max: u64,
     /// Bytes of the largest envelope that is handed to a receiver. Default 4194304, which is
     /// what a gRPC client takes by default.
     #[schemars(range(min = 1_024, max = 67_108_864))]
@@ -119,6 +128,10 @@ pub struct Delivery {
     /// Bytes of those dead letters. Default 4294967296.
     #[schemars(range(min = 1_024, max = 1_125_899_906_842_624_u64))]
     pub dead_letter_bytes_max: u64,
+    /// What the dead letters to one agent, and those of one sender, may take of that room, in
+    /// percent. Default 25.
+    #[schemars(range(min = 1, max = 100))]
+    pub dead_letter_share_percent: u64,
     /// Messages whose fate can still be asked for after it is settled. Default 100000.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub statuses_max: u64,
@@ -138,9 +151,12 @@ impl Default for Delivery {
             request_timeout: Duration::from_secs(60),
             queue_bytes_max: 67_108_864,
             queue_len_max: 100_000,
+            sender_share_percent: 25,
+            sender_bytes_max: 134_217_728,
             envelope_bytes_max: 4_194_304,
             dead_letters_max: 1_000_000,
             dead_letter_bytes_max: 4_294_967_296,
+            dead_letter_share_percent: 25,
             statuses_max: 100_000,
         }
     }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 use gate::ports::{DeadLetter, DeadLetterScan, MessageState, MessageView};
-use gate::types::{MessageId, Timestamp};
+use gate::types::{AgentId, MessageId, Timestamp};
 
-use super::Misfit;
+use super::{Misfit, Tally};
+use crate::bounds::{Kept, Load};
 use crate::embedded::change::{Body, Head};
 
 /// A message that will not be delivered.
@@ -26,6 +27,8 @@ pub(in crate::embedded) struct Letters {
     deaths: HashMap<MessageId, u64>,
     next: u64,
     bytes: u64,
+    targets: Tally,
+    senders: Tally,
 }
 
 impl Letters {
@@ -35,7 +38,10 @@ impl Letters {
 
     /// Puts a letter where it was.
     pub(in crate::embedded) fn restore(&mut self, death: u64, letter: Letter) {
-        self.bytes = self.bytes.saturating_add(u64::from(letter.body.len));
+        let size = u64::from(letter.body.len);
+        self.bytes = self.bytes.saturating_add(size);
+        self.targets.add(&letter.head.queue.agent, size);
+        self.senders.add(&letter.head.sender, size);
         self.deaths.insert(letter.head.message, death);
         self.by_death.insert(death, letter);
         self.next = self.next.max(death.saturating_add(1));
@@ -44,7 +50,10 @@ impl Letters {
     pub(in crate::embedded) fn remove(&mut self, message: MessageId) -> Result<Letter, Misfit> {
         let death = self.deaths.remove(&message).ok_or(MISSING)?;
         let letter = self.by_death.remove(&death).ok_or(MISSING)?;
-        self.bytes = self.bytes.saturating_sub(u64::from(letter.body.len));
+        let size = u64::from(letter.body.len);
+        self.bytes = self.bytes.saturating_sub(size);
+        self.targets.remove(&letter.head.queue.agent, size);
+        self.senders.remove(&letter.head.sender, size);
         Ok(letter)
     }
 
@@ -79,9 +88,13 @@ impl Letters {
         self.by_death.iter().map(|(death, letter)| (*death, letter))
     }
 
-    /// Returns how many letters there are and how many bytes their envelopes have.
-    pub(in crate::embedded) fn size(&self) -> (u64, u64) {
-        (self.by_death.len() as u64, self.bytes)
+    /// Returns what is kept: of all, to a target, of a sender.
+    pub(in crate::embedded) fn load(&self, target: &AgentId, sender: &AgentId) -> Kept {
+        Kept {
+            all: Load { len: self.by_death.len() as u64, bytes: self.bytes },
+            target: self.targets.of(target),
+            sender: self.senders.of(sender),
+        }
     }
 
     pub(in crate::embedded) const fn next(&self) -> u64 {

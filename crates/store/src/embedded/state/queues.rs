@@ -13,7 +13,8 @@ use gate::types::{AgentId, InstanceId, MessageId, SessionId, Timestamp};
 
 use self::lane::Lane;
 pub(in crate::embedded) use self::lease::Picked;
-use super::Misfit;
+use super::{Misfit, Tally};
+use crate::bounds::{Load, Queued};
 use crate::embedded::change::{Body, Head};
 
 /// A message that is not finished.
@@ -56,6 +57,8 @@ pub(in crate::embedded) struct Queues {
     cached_bytes: u64,
     cache_bytes_max: u64,
     bytes: u64,
+    /// What each sender has in all queues.
+    senders: Tally,
     next_place: u64,
     /// Messages from this place on are not durable yet, so they are not leased.
     durable_place: u64,
@@ -65,8 +68,9 @@ pub(in crate::embedded) struct Queues {
 
 #[derive(Debug, Default)]
 struct OfAgent {
-    len: u64,
-    bytes: u64,
+    load: Load,
+    /// Of that, by sender.
+    senders: Tally,
     /// The number of the latest change that could end a wait.
     changed: u64,
     lanes: BTreeMap<Option<InstanceId>, Lane>,
@@ -83,6 +87,7 @@ impl Queues {
             cached_bytes: 0,
             cache_bytes_max,
             bytes: 0,
+            senders: Tally::default(),
             next_place: 0,
             durable_place: 0,
             changes: 0,
@@ -108,8 +113,9 @@ impl Queues {
         self.expiry.insert((message.head.expires_at, place, id));
         let queue = &message.head.queue;
         let agent = self.agents.entry(queue.agent.clone()).or_default();
-        agent.len = agent.len.saturating_add(1);
-        agent.bytes = agent.bytes.saturating_add(size);
+        agent.load = agent.load.with(size);
+        agent.senders.add(&message.head.sender, size);
+        self.senders.add(&message.head.sender, size);
         agent.lanes.entry(queue.instance.clone()).or_default().insert(message.spot, place, id);
         self.messages.insert(id, message);
     }
@@ -123,17 +129,18 @@ impl Queues {
             self.cached_bytes = self.cached_bytes.saturating_sub(size);
         }
         self.unhold(message.spot, id);
+        self.senders.remove(&message.head.sender, size);
         let queue = &message.head.queue;
         if let Some(agent) = self.agents.get_mut(&queue.agent) {
-            agent.len = agent.len.saturating_sub(1);
-            agent.bytes = agent.bytes.saturating_sub(size);
+            agent.load = agent.load.without(size);
+            agent.senders.remove(&message.head.sender, size);
             if let Some(lane) = agent.lanes.get_mut(&queue.instance) {
                 lane.remove(message.spot, place, id);
                 if lane.is_empty() {
                     agent.lanes.remove(&queue.instance);
                 }
             }
-            if agent.len == 0 {
+            if agent.load.len == 0 {
                 self.agents.remove(&queue.agent);
             }
         }
@@ -167,14 +174,20 @@ impl Queues {
         self.messages.values()
     }
 
-    /// Returns how many messages an agent's queues hold, and their bytes.
-    pub(in crate::embedded) fn size_of(&self, agent: &AgentId) -> (u64, u64) {
-        self.agents.get(agent).map_or((0, 0), |agent| (agent.len, agent.bytes))
+    /// Returns how many messages an agent's queues hold.
+    pub(in crate::embedded) fn depth(&self, agent: &AgentId) -> u64 {
+        self.agents.get(agent).map_or(0, |agent| agent.load.len)
     }
 
-    /// Returns the bytes of all queued envelopes.
-    pub(in crate::embedded) const fn bytes(&self) -> u64 {
-        self.bytes
+    /// Returns what is queued: for a target, of a sender, of both, and of all.
+    pub(in crate::embedded) fn load(&self, target: &AgentId, sender: &AgentId) -> Queued {
+        let agent = self.agents.get(target);
+        Queued {
+            queue: agent.map_or_else(Load::default, |agent| agent.load),
+            share: agent.map_or_else(Load::default, |agent| agent.senders.of(sender)),
+            sender: self.senders.of(sender),
+            total_bytes: self.bytes,
+        }
     }
 
     /// Lists messages whose time is over and that nobody holds.
