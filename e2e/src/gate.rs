@@ -6,10 +6,26 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Signal};
 
 use crate::program::Program;
 use crate::site::Site;
 use crate::started::Started;
+
+/// How a gate is started, where the plain way will not do.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    /// Where it listens; what the configuration says if absent.
+    pub listen: Option<SocketAddr>,
+    /// What it logs, as `PALISADE_LOG` takes it.
+    pub log: &'static str,
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self { listen: None, log: "debug" }
+    }
+}
 
 /// A running gate; it is killed when it is dropped.
 #[derive(Debug)]
@@ -24,12 +40,12 @@ impl Gate {
     ///
     /// # Errors
     /// Returns what it said if it did not start.
-    pub(crate) async fn start(site: &Site, listen: Option<SocketAddr>) -> Result<Self> {
+    pub(crate) async fn start(site: &Site, how: Start) -> Result<Self> {
         let config = site.path("palisade.yaml").display().to_string();
         // From elsewhere: the paths in a configuration start from its own folder.
         let program = Program::new(Path::new("/"), &["serve", "--config", &config])?;
-        let program = program.env("PALISADE_LOG", "debug");
-        let program = match listen {
+        let program = program.env("PALISADE_LOG", how.log);
+        let program = match how.listen {
             Some(addr) => program.env("PALISADE_SERVER__LISTEN", &addr.to_string()),
             None => program,
         };
@@ -73,7 +89,7 @@ impl Gate {
     pub async fn crash(self, site: &Site) -> Result<Self> {
         let addr = self.addr;
         self.kill().await?;
-        Self::start(site, Some(addr)).await
+        Self::start(site, Start { listen: Some(addr), ..Start::default() }).await
     }
 
     /// Asks it to end.
@@ -82,6 +98,22 @@ impl Gate {
     /// Returns what the system says.
     pub fn terminate(&self) -> Result<()> {
         self.process.terminate()
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// Returns what the system says.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Returns the number of its process.
+    ///
+    /// # Errors
+    /// Returns an error if it has ended.
+    pub fn pid(&self) -> Result<Pid> {
+        self.process.pid()
     }
 
     /// Waits until it has ended.

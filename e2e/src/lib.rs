@@ -22,7 +22,7 @@ mod started;
 mod suite;
 
 pub use foreign::Foreign;
-pub use gate::Gate;
+pub use gate::{Gate, Start};
 pub use patience::eventually;
 pub use program::{Program, Run, binary};
 pub use site::{Site, unix_now};

@@ -10,7 +10,7 @@ use palisade_client::{Client, Operator, Options};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Start};
 use crate::program::{Program, Run};
 
 /// A folder of its own for one test; it goes when the test ends.
@@ -112,7 +112,15 @@ impl Site {
     /// # Errors
     /// Returns what it said if it did not start.
     pub async fn start(&self) -> Result<Gate> {
-        Gate::start(self, None).await
+        self.start_as(Start::default()).await
+    }
+
+    /// Starts the gate in a certain way.
+    ///
+    /// # Errors
+    /// Returns what it said if it did not start.
+    pub async fn start_as(&self, how: Start) -> Result<Gate> {
+        Gate::start(self, how).await
     }
 
     /// Returns what a client of ours needs to connect as somebody.

@@ -53,9 +53,24 @@ impl Started {
     /// # Errors
     /// Returns what the system says.
     pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// Returns what the system says.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(self.pid()?, signal)?)
+    }
+
+    /// Returns its number.
+    ///
+    /// # Errors
+    /// Returns an error if it has ended.
+    pub(crate) fn pid(&self) -> Result<Pid> {
         let pid = self.child.id().context("the process has ended")?;
-        let pid = Pid::from_raw(i32::try_from(pid)?).context("no process id")?;
-        Ok(kill_process(pid, Signal::TERM)?)
+        Pid::from_raw(i32::try_from(pid)?).context("no process id")
     }
 
     /// Kills it as a crash would, without a chance to do anything.
