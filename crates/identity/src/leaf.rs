@@ -5,10 +5,10 @@
 
 use aws_lc_rs::digest;
 use thiserror::Error;
+use x509_parser::asn1_rs::{Any, FromDer as _, Sequence};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension, SubjectAlternativeName};
 use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME;
-use x509_parser::prelude::FromDer;
 
 use crate::spiffe::{SCHEME, SpiffeId, SpiffeIdError};
 
@@ -180,6 +180,7 @@ fn identity(certificate: &X509Certificate<'_>) -> Result<SpiffeId, LeafError> {
     let ParsedExtension::SubjectAlternativeName(names) = san.parsed_extension() else {
         return Err(LeafError::Unreadable { reason: "an extension is malformed" });
     };
+    check_name_tags(san.value)?;
     let id = single_uri(names)?;
     if certificate.subject().iter_rdn().next().is_none() && !san.critical {
         return Err(LeafError::SanNotCritical);
@@ -215,6 +216,21 @@ fn single_uri(names: &SubjectAlternativeName<'_>) -> Result<SpiffeId, LeafError>
         return Err(LeafError::InvalidSpiffeFormat { reason: FormatReason::NoPath });
     }
     Ok(id)
+}
+
+/// Refuses a URI that is not written as plain bytes; the parser looks at the number of a tag only.
+fn check_name_tags(names: &[u8]) -> Result<(), LeafError> {
+    let malformed = |_details| LeafError::Unreadable { reason: "an extension is malformed" };
+    let (_, names) = Sequence::from_der(names).map_err(malformed)?;
+    let mut rest: &[u8] = &names.content;
+    while !rest.is_empty() {
+        let (behind, name) = Any::from_der(rest).map_err(malformed)?;
+        if name.tag().0 == URI_TAG && name.header.is_constructed() {
+            return Err(LeafError::Unreadable { reason: "a URI is not written as text" });
+        }
+        rest = behind;
+    }
+    Ok(())
 }
 
 /// Counts a URI that is not UTF-8 too: it must not hide beside a good one.

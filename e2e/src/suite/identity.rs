@@ -1,9 +1,173 @@
 //! Certificates that should not be accepted, against the running gate.
+//!
+//! One gate is shown one certificate after the other. What must be refused is refused, with its
+//! code and its record; what is good beside it is served. The same is then done to a client of
+//! ours with servers that should not be trusted.
 
-use anyhow::Result;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Effort, Report};
+use crate::gate::Gate;
+use crate::site::Site;
 
-pub(super) async fn run(_effort: Effort, _report: &mut Report) -> Result<()> {
-    anyhow::bail!("not written yet")
+mod cases;
+mod certificate;
+mod connect;
+mod der;
+mod keys;
+
+use cases::{Case, Expected, Mint};
+use connect::{Answer, Asked, Offer};
+
+pub(super) async fn run(_effort: Effort, report: &mut Report) -> Result<()> {
+    let mut tally = Tally::default();
+    certificates(report, &mut tally).await?;
+    report.figure("cases", tally.cases);
+    report.figure("refused", tally.refused);
+    report.figure("wrongly_accepted", tally.wrongly_accepted);
+    report.figure("wrongly_refused", tally.wrongly_refused);
+    Ok(())
 }
+
+/// What the report says in numbers.
+#[derive(Debug, Default)]
+struct Tally {
+    cases: u32,
+    refused: u32,
+    wrongly_accepted: u32,
+    wrongly_refused: u32,
+}
+
+impl Tally {
+    fn count(&mut self, answer: &Answer, expected: Expected) {
+        let (is_served, should_be) = (*answer == Answer::Served, expected == Expected::Served);
+        self.cases += 1;
+        self.refused += u32::from(!is_served);
+        self.wrongly_accepted += u32::from(is_served && !should_be);
+        self.wrongly_refused += u32::from(!is_served && should_be);
+    }
+}
+
+async fn certificates(report: &mut Report, tally: &mut Tally) -> Result<()> {
+    let mint = Mint::new()?;
+    let site = site(&mint)?;
+    let gate = site.start().await?;
+    let offer = offer(&site)?;
+    let cases = cases::all();
+    let mut asked = Vec::with_capacity(cases.len());
+    let mut pace = interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for case in &cases {
+        pace.tick().await;
+        asked.push(ask(&gate, &mint, case, offer.clone()).await);
+    }
+    gate.stop().await?;
+    let records = Records::read(&site).await?;
+    for (case, asked) in cases.iter().zip(asked) {
+        let outcome = asked.and_then(|asked| {
+            tally.count(&asked.answer, case.expected);
+            judge(case.expected, &asked, &records)
+        });
+        report.case(&case.id, outcome);
+    }
+    Ok(())
+}
+
+async fn ask(gate: &Gate, mint: &Mint, case: &Case, offer: Offer) -> Result<Asked> {
+    let shown = (case.made)(mint)?;
+    connect::ask(gate.addr(), Some(&shown), offer).await
+}
+
+/// Compares an answer, and what the gate wrote down about it, with what had to come.
+fn judge(expected: Expected, asked: &Asked, records: &Records) -> Result<()> {
+    let Asked { from, answer } = asked;
+    let record = records.of(*from);
+    let said = || format!("{answer:?}; on record: {record:?}");
+    match expected {
+        Expected::Served => {
+            ensure!(*answer == Answer::Served, "it was not served: {}", said());
+            ensure!(record.is_none(), "it was served, with a refusal on record: {}", said());
+        }
+        Expected::Unauthenticated(code) => {
+            let status = Answer::Refused(UNAUTHENTICATED.to_owned(), code.to_owned());
+            ensure!(*answer == status, "not refused with `{code}`: {}", said());
+            ensure!(record.is_some_and(|it| it.reason == code), "not on record: {}", said());
+        }
+        Expected::NoHandshake(cause) => {
+            ensure!(matches!(answer, Answer::Closed(_)), "not closed: {}", said());
+            let record = record.with_context(|| format!("not on record: {}", said()))?;
+            ensure!(record.reason == "tls_handshake_failed", "another reason: {}", said());
+            ensure!(record.said.contains(cause), "`{cause}` is not the cause: {}", said());
+        }
+    }
+    Ok(())
+}
+
+/// Makes a site whose gate trusts the authorities of a mint beside its own.
+fn site(mint: &Mint) -> Result<Site> {
+    let site = Site::new(&json!({
+        "agents": { "alice": { "allow": ["bob"] }, "bob": { "allow": ["alice"] } },
+        "gateway": { "rate_limit": { "per_minute": 100_000, "per_hour": 100_000 } },
+        "server": { "tls": { "client_ca": AUTHORITIES } },
+    }))?;
+    let trusted = [&mint.root, &mint.rsa_root, &mint.constrained_root];
+    let pem: String = trusted.iter().map(|authority| pem(&authority.certificate)).collect();
+    site.write(AUTHORITIES, pem.as_bytes())?;
+    Ok(site)
+}
+
+/// Writes a certificate as a PEM section (RFC 7468).
+fn pem(certificate: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+}
+
+/// Says whom a client of this site takes for the gate.
+fn offer(site: &Site) -> Result<Offer> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(site.path("ca.pem"))?)?;
+    Ok(Offer { roots: Arc::new(roots), protocol: b"h2" })
+}
+
+/// The gate's records of who was not let in, by the address that they came from.
+struct Records(HashMap<String, Record>);
+
+#[derive(Debug)]
+struct Record {
+    reason: String,
+    said: String,
+}
+
+impl Records {
+    /// Reads them from the log of a gate that has ended.
+    async fn read(site: &Site) -> Result<Self> {
+        let records = site.records(&["--decision", "AUTHN_FAILED"]).await?;
+        let text = |record: &Value, key: &str| Some(record.get(key)?.as_str()?.to_owned());
+        let of = |record: &Value| {
+            let said = record.get("decided_by").map(Value::to_string).unwrap_or_default();
+            Some((text(record, "peer")?, Record { reason: text(record, "reason")?, said }))
+        };
+        Ok(Self(records.iter().filter_map(of).collect()))
+    }
+
+    fn of(&self, from: SocketAddr) -> Option<&Record> {
+        self.0.get(&from.to_string())
+    }
+}
+
+/// The gate writes 20 records of failed handshakes in a second, and of more their number only.
+const PACE: Duration = Duration::from_millis(60);
+/// The number of the status (`google.rpc.Code`).
+const UNAUTHENTICATED: &str = "16";
+const AUTHORITIES: &str = "authorities.pem";

@@ -120,6 +120,20 @@ fn without_a_uri_there_is_no_identity() {
 }
 
 #[test]
+fn a_uri_is_written_as_bytes_and_not_as_elements() {
+    let with_tag = |tag| {
+        let names = element(0x30, &element(tag, ID.as_bytes()));
+        mint(|params| {
+            params.subject_alt_names = vec![];
+            params.custom_extensions.push(raw_extension(SAN_OID, names, false));
+        })
+    };
+    assert_eq!(code(&with_tag(0x86)), "accepted");
+    // The same tag with the bit that says that elements are inside, as only BER allows.
+    assert_eq!(code(&with_tag(0xa6)), "invalid_certificate");
+}
+
+#[test]
 fn there_is_exactly_one_uri_and_it_is_a_spiffe_id() {
     for names in [
         vec![uri(ID), uri(ID)],
