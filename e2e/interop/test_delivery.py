@@ -18,6 +18,7 @@ META = [
     "reply_to_instance_id",
     "traceparent",
     "tracestate",
+    "hops",
 ]
 ENVELOPE = ["sender_id", "target_id", "message_type", "data", "meta", "timestamp", "message_id"]
 

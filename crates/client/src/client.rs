@@ -22,7 +22,7 @@ use crate::listen::listen;
 use crate::message::{Message, MessageId, MessageStatus};
 use crate::options::Options;
 use crate::shared::Shared;
-use crate::{payload, session, tasks};
+use crate::{hops, payload, session, tasks};
 
 /// Talks through a gate as one agent; cheap to clone.
 ///
@@ -31,6 +31,8 @@ use crate::{payload, session, tasks};
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
+    /// How many messages led to what this clone sends.
+    hops: u32,
     /// Stops the session when the last clone goes.
     _life: Arc<DropGuard>,
 }
@@ -47,7 +49,7 @@ impl Client {
         let life = Arc::new(shared.phases.stop.clone().drop_guard());
         let first = session::open(&shared).await?;
         tasks::detach("session", session::run(Arc::clone(&shared), first, buffer));
-        Ok(Self { shared, _life: life })
+        Ok(Self { shared, hops: 0, _life: life })
     }
 
     /// Returns who this agent is, as the gate verified it.
@@ -62,6 +64,16 @@ impl Client {
         &self.shared.instance
     }
 
+    /// Returns a client of the same session for what a message leads to.
+    ///
+    /// The gate counts how many messages lead to one another and ends loops. What a handler of
+    /// [`listen`](Self::listen) sends is counted by itself; who takes messages by
+    /// [`messages`](Self::messages) says so with this.
+    #[must_use]
+    pub fn caused_by(&self, message: &Message) -> Self {
+        Self { hops: hops::after(message), ..self.clone() }
+    }
+
     /// Sends a message; when this returns, the gate has it on disk.
     ///
     /// # Errors
@@ -73,7 +85,7 @@ impl Client {
         data: &impl Serialize,
     ) -> Result<MessageId, Error> {
         let json = payload::to_json(data, self.shared.message_bytes_max)?;
-        self.shared.send(target, message_type, json).await
+        self.shared.send(target, message_type, json, self.hops).await
     }
 
     /// Sends a message whose payload is JSON text already.
@@ -87,7 +99,7 @@ impl Client {
         json: String,
     ) -> Result<MessageId, Error> {
         let json = payload::checked(json, self.shared.message_bytes_max)?;
-        self.shared.send(target, message_type, json).await
+        self.shared.send(target, message_type, json, self.hops).await
     }
 
     /// Sends a request and waits for its reply.
@@ -103,7 +115,7 @@ impl Client {
         timeout: Duration,
     ) -> Result<Message, Error> {
         let json = payload::to_json(data, self.shared.message_bytes_max)?;
-        self.shared.request(target, message_type, json, timeout).await
+        self.shared.request(target, message_type, json, (timeout, self.hops)).await
     }
 
     /// Sends a request whose payload is JSON text already, and waits for its reply.
@@ -118,7 +130,7 @@ impl Client {
         timeout: Duration,
     ) -> Result<Message, Error> {
         let json = payload::checked(json, self.shared.message_bytes_max)?;
-        self.shared.request(target, message_type, json, timeout).await
+        self.shared.request(target, message_type, json, (timeout, self.hops)).await
     }
 
     /// Hands each message to the handler, until the client ends.
@@ -278,7 +290,13 @@ impl From<mas::AgentRecord> for Agent {
 }
 
 impl Shared {
-    async fn send(&self, target: &str, kind: &str, json: String) -> Result<MessageId, Error> {
+    async fn send(
+        &self,
+        target: &str,
+        kind: &str,
+        json: String,
+        hops: u32,
+    ) -> Result<MessageId, Error> {
         let request = mas::SendRequest {
             target_id: target.to_owned(),
             message_type: kind.to_owned(),
@@ -287,7 +305,7 @@ impl Shared {
         };
         let response = self
             .call(self.deadline(), |link| {
-                let request = request.clone();
+                let request = hops::stated(request.clone(), hops);
                 async move { link.runtime().send(request).await }
             })
             .await?;
@@ -299,7 +317,7 @@ impl Shared {
         target: &str,
         kind: &str,
         json: String,
-        timeout: Duration,
+        (timeout, hops): (Duration, u32),
     ) -> Result<Message, Error> {
         let deadline = Instant::now() + timeout.min(REQUEST_TIMEOUT_MAX);
         let asking = self.pending.ask();
@@ -314,6 +332,7 @@ impl Shared {
             .call(deadline, |link| {
                 let mut request = request.clone();
                 request.timeout_ms = milliseconds_until(deadline);
+                let request = hops::stated(request, hops);
                 async move { link.runtime().request(request).await }
             })
             .await?;

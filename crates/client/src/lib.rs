@@ -36,6 +36,7 @@
 //! | `dial`, `channel` | one connection: TCP, TLS, HTTP/2 |
 //! | `pending` | requests that wait for their reply |
 //! | `incoming`, `listen` | deliveries on their way to the program |
+//! | `hops` | which message led to which |
 //! | `message`, `sealed` | what arrived, with fields decrypted |
 //! | `error` | what can go wrong |
 
@@ -44,6 +45,7 @@ mod channel;
 mod client;
 mod dial;
 mod error;
+mod hops;
 mod incoming;
 mod listen;
 mod message;

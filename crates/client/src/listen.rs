@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::error::{Error, HandlerError};
+use crate::hops;
 use crate::incoming::Incoming;
 use crate::message::Message;
 use crate::shared::Shared;
@@ -51,7 +52,8 @@ where
     let (message, answer, _open) = incoming.split();
     let message_id = message.message_id.clone();
     // The message is gone after a panic, and the handler shares nothing else with this code.
-    let handled = AssertUnwindSafe(async { handler(message).await }).catch_unwind().await;
+    let handling = hops::behind(hops::after(&message), async { handler(message).await });
+    let handled = AssertUnwindSafe(handling).catch_unwind().await;
     let given = match handled {
         Ok(Ok(())) => answer.ack().await,
         Ok(Err(why)) => answer.nack(why).await,

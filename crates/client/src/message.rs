@@ -65,6 +65,8 @@ pub struct Message {
     pub is_reply: bool,
     /// When the gate took it, in seconds since 1970.
     pub timestamp: f64,
+    /// How many messages led to this one, as far as their senders said so.
+    pub hops: u32,
     shared: Arc<Shared>,
 }
 
@@ -87,6 +89,7 @@ impl Message {
             expects_reply: envelope.meta.expects_reply,
             is_reply: envelope.meta.is_reply,
             timestamp: envelope.timestamp,
+            hops: envelope.meta.hops,
             shared: Arc::clone(shared),
         }
     }
@@ -224,4 +227,5 @@ pub(crate) struct Meta {
     pub(crate) expects_reply: bool,
     pub(crate) is_reply: bool,
     pub(crate) sender_instance_id: Option<String>,
+    pub(crate) hops: u32,
 }

@@ -85,6 +85,8 @@ pub struct DeliverySettings {
     pub request_timeout: Duration,
     /// The largest envelope that receivers take, in bytes.
     pub envelope_bytes_max: usize,
+    /// Messages that may lead to one another.
+    pub hops_max: u32,
     /// Sessions of one agent at once.
     pub sessions_per_agent_max: usize,
 }

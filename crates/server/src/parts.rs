@@ -138,6 +138,7 @@ fn settings(config: &Config) -> Settings {
             retry_backoff_max: delivery.retry_backoff_max,
             request_timeout: delivery.request_timeout,
             envelope_bytes_max: delivery.envelope_bytes_max,
+            hops_max: delivery.hops_max,
             sessions_per_agent_max: config.server.limits.sessions_per_agent_max,
         },
     }

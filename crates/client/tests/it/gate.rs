@@ -244,12 +244,14 @@ impl RuntimeService for Doors {
     ) -> Result<Response<mas::SendResponse>, Status> {
         self.check_call()?;
         let from = peer(&request);
+        let hops = request.metadata().get("palisade-hops");
+        let hops: u32 = hops.map_or(0, |hops| hops.to_str().unwrap().parse().unwrap());
         let mas::SendRequest { target_id, data_json, .. } = request.into_inner();
         self.heard.send(Heard::Sent { from: from.clone(), data: data_json.clone() }).await.unwrap();
         if target_id == "silent" {
             std::future::pending::<()>().await;
         }
-        self.pass(&from, &target_id, &data_json, &json!({})).await;
+        self.pass(&from, &target_id, &data_json, &json!({ "hops": hops })).await;
         Ok(Response::new(mas::SendResponse { message_id: "m1".to_owned() }))
     }
 

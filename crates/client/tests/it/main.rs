@@ -8,6 +8,7 @@ mod delivery;
 mod examples;
 #[cfg(test)]
 mod gate;
+mod hops;
 #[cfg(test)]
 mod reconnecting;
 #[cfg(test)]

@@ -75,6 +75,7 @@ fn check_message(gate: &Gate, case: &mut Case, message: &Message) -> Result<Stri
         kind: message.kind.clone(),
         timestamp: case.at,
         trace: case.trace.clone(),
+        hops: message.hops,
     }
     .encode(payload);
     let bytes = envelope.len().saturating_add(DELIVERY_OVERHEAD);

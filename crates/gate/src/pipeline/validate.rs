@@ -134,11 +134,12 @@ struct Draft {
     instance: InstanceId,
     message_type: String,
     document: Document,
+    hops: u32,
 }
 
 impl Draft {
     fn check(gate: &Gate, sender: &AgentId, message: Outgoing) -> Result<Self, Refusal> {
-        let Outgoing { instance, message_type, payload } = message;
+        let Outgoing { instance, message_type, payload, hops } = message;
         let instance = InstanceId::parse(&instance).or(Err(Refusal::InvalidInstance))?;
         if !gate.hub.is_connected(sender, &instance) {
             return Err(Refusal::SessionNotConnected);
@@ -149,7 +150,8 @@ impl Draft {
         }
         let document = Document::parse(&payload, &gate.settings.validation.payload)
             .map_err(Refusal::Payload)?;
-        Ok(Self { sender: sender.clone(), instance, message_type, document })
+        let hops = check_hops(gate, hops.as_deref())?;
+        Ok(Self { sender: sender.clone(), instance, message_type, document, hops })
     }
 
     fn to(self, target: &str, kind: MessageKind, timeout: Duration) -> Result<Request, Refusal> {
@@ -168,18 +170,41 @@ impl Draft {
         timeout: Duration,
         answers: Option<u64>,
     ) -> Request {
-        let Self { sender, instance, message_type, document } = self;
-        let message =
-            Message { sender, instance, target, message_type, kind, document, timeout, answers };
+        let Self { sender, instance, message_type, document, hops } = self;
+        let message = Message {
+            sender,
+            instance,
+            target,
+            message_type,
+            kind,
+            hops,
+            document,
+            timeout,
+            answers,
+        };
         Request::Message(Box::new(message))
     }
+}
+
+/// Reads how many messages led to one: agents that answer each message with another would never
+/// end, and where they say what led to what, they are stopped.
+fn check_hops(gate: &Gate, hops: Option<&str>) -> Result<u32, Refusal> {
+    let Some(text) = hops else { return Ok(0) };
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    let Some(hops) = text.parse().ok().filter(|_| digits) else {
+        let reason = "must be a number of messages, in digits".to_owned();
+        return Err(Refusal::Field { field: "palisade-hops", reason });
+    };
+    // LIMIT: delivery.hops_max
+    let max = gate.settings.delivery.hops_max;
+    if hops > max { Err(Refusal::TooManyHops { hops, max }) } else { Ok(hops) }
 }
 
 /// Finds the request that a reply answers; it is used up only when the reply is committed.
 async fn reply(
     gate: &Gate,
     case: &mut Case,
-    draft: Draft,
+    mut draft: Draft,
     correlation: &str,
 ) -> Result<Request, Refusal> {
     if correlation.is_empty() {
@@ -201,6 +226,9 @@ async fn reply(
     if pending.is_over(case.at) {
         return Err(Refusal::CorrelationExpired);
     }
+    // Known here, so it need not be believed. A reply is never one too many: its request was
+    // taken, and somebody waits for it.
+    draft.hops = pending.hops.saturating_add(1);
     let kind = MessageKind::Reply { correlation, instance: pending.instance_id };
     Ok(draft.addressed(pending.agent_id, kind, Duration::ZERO, Some(value.version)))
 }

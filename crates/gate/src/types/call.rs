@@ -72,6 +72,8 @@ pub struct Outgoing {
     pub message_type: String,
     /// The payload, JSON text.
     pub payload: String,
+    /// How many messages led to this one, in digits; none if absent. A reply need not say it.
+    pub hops: Option<String>,
 }
 
 /// What can be asked of the gate.

@@ -65,6 +65,8 @@ pub struct Envelope {
     pub timestamp: Timestamp,
     /// The caller's trace, if any.
     pub trace: TraceContext,
+    /// How many messages led to this one.
+    pub hops: u32,
 }
 
 impl Envelope {
@@ -112,7 +114,8 @@ impl Envelope {
                 None => out.push_str("null"),
             }
         }
-        out.push('}');
+        // MAS clients pass over fields that they do not know.
+        let _ok = write!(out, ",\"hops\":{}}}", self.hops);
     }
 }
 
@@ -142,6 +145,7 @@ mod tests {
             kind,
             timestamp: Timestamp::from_micros(1_700_000_000_000_001),
             trace: TraceContext::default(),
+            hops: 3,
         }
     }
 
@@ -158,7 +162,7 @@ mod tests {
              \"data\":{\"x\": 1.0},\"meta\":{\"version\":1,\
              \"correlation_id\":\"00000000000000000000000000000001\",\"expects_reply\":false,\
              \"is_reply\":true,\"sender_instance_id\":\"i1\",\"reply_to_instance_id\":\"asker\",\
-             \"traceparent\":null,\"tracestate\":null},\"timestamp\":1700000000.000001,\
+             \"traceparent\":null,\"tracestate\":null,\"hops\":3},\"timestamp\":1700000000.000001,\
              \"message_id\":\"00000000000000000000000000000007\"}"
         );
         let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -70,6 +70,13 @@ pub enum Refusal {
         /// The largest that is accepted.
         max: usize,
     },
+    /// More messages led to this one than may.
+    TooManyHops {
+        /// How many.
+        hops: u32,
+        /// The most that are accepted.
+        max: u32,
+    },
     /// A field of the request is malformed.
     Field {
         /// Which.
@@ -151,6 +158,7 @@ impl Refusal {
             | Self::MessageTooLarge
             | Self::MessageTypeTooLong { .. }
             | Self::EnvelopeTooLarge { .. }
+            | Self::TooManyHops { .. }
             | Self::Field { .. }
             | Self::MissingCorrelation
             | Self::UnknownCorrelation
@@ -183,6 +191,7 @@ impl Refusal {
             Self::MessageTooLarge => "message_too_large",
             Self::MessageTypeTooLong { .. } => "message_type_too_long",
             Self::EnvelopeTooLarge { .. } => "envelope_too_large",
+            Self::TooManyHops { .. } => "too_many_hops",
             Self::Field { .. } => "invalid_field",
             Self::MissingCorrelation => "missing_correlation_id",
             Self::UnknownCorrelation => "unknown_correlation_id",
@@ -224,6 +233,7 @@ impl Refusal {
             | Self::MessageTooLarge
             | Self::MessageTypeTooLong { .. }
             | Self::EnvelopeTooLarge { .. }
+            | Self::TooManyHops { .. }
             | Self::Field { .. }
             | Self::MissingCorrelation
             | Self::UnknownCorrelation
@@ -270,6 +280,7 @@ impl Refusal {
             | Self::Payload(_)
             | Self::MessageTypeTooLong { .. }
             | Self::EnvelopeTooLarge { .. }
+            | Self::TooManyHops { .. }
             | Self::Field { .. }
             | Self::StateTooLarge { .. }
             | Self::NotFound { .. }
@@ -311,6 +322,11 @@ impl fmt::Display for Refusal {
             Self::EnvelopeTooLarge { bytes, max } => {
                 write!(f, "the envelope would have {bytes} bytes, receivers take at most {max}")
             }
+            Self::TooManyHops { hops, max } => write!(
+                f,
+                "{hops} messages led to this one, at most {max} may; agents seem to answer each \
+                 other without an end"
+            ),
             Self::Field { field, reason } => write!(f, "`{field}` {reason}"),
             Self::StateTooLarge { bytes, max } => {
                 write!(f, "the state would have {bytes} bytes, at most {max} are accepted")

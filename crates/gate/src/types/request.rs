@@ -40,6 +40,8 @@ pub(crate) struct Message {
     pub(crate) target: AgentId,
     pub(crate) message_type: String,
     pub(crate) kind: MessageKind,
+    /// How many messages led to this one.
+    pub(crate) hops: u32,
     pub(crate) document: Document,
     /// How long the asker of a request waits.
     pub(crate) timeout: Duration,
@@ -58,6 +60,9 @@ pub(crate) struct Pending {
     pub(crate) target_id: AgentId,
     /// Until when, in Unix seconds.
     pub(crate) expires_at: f64,
+    /// How many messages led to the request; not known of one that an older version took.
+    #[serde(default)]
+    pub(crate) hops: u32,
 }
 
 impl Pending {

@@ -25,8 +25,8 @@ use store::{Bounds, Memory};
 pub(crate) use plan::Plan;
 pub(crate) use watched::Watched;
 pub(crate) use words::{
-    agent, answer, ask, caller, hello, id, limits, operator, say, say_from, state, status_of,
-    text_of,
+    agent, answer, ask, ask_after, caller, hello, id, limits, operator, say, say_after, say_from,
+    state, status_of, text_of,
 };
 
 use ports::Outside;

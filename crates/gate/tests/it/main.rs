@@ -15,6 +15,8 @@ mod delivery;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod hops;
+#[cfg(test)]
 mod inspect;
 #[cfg(test)]
 mod rate_limit;

@@ -64,6 +64,7 @@ fn ask(message: &Message, correlation: CorrelationId, until: Timestamp) -> Op {
         instance_id: message.instance.clone(),
         target_id: message.target.clone(),
         expires_at: Duration::from_micros(until.micros()).as_secs_f64(),
+        hops: message.hops,
     };
     Op::Put {
         key: Key::Pending(correlation),

@@ -117,6 +117,10 @@ pub struct Delivery {
     /// `storage.bytes_max`.
     #[schemars(range(min = 1_024, max = 1_099_511_627_776_u64))]
     pub sender_bytes_max: u64,
+    /// Messages that may lead to one another, where their senders say so: a message that is one
+    /// further is refused. Default 16; loops between agents end there.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub hops_max: u32,
     /// Bytes of the largest envelope that is handed to a receiver. Default 4194304, which is
     /// what a gRPC client takes by default.
     #[schemars(range(min = 1_024, max = 67_108_864))]
@@ -153,6 +157,7 @@ impl Default for Delivery {
             queue_len_max: 100_000,
             sender_share_percent: 25,
             sender_bytes_max: 134_217_728,
+            hops_max: 16,
             envelope_bytes_max: 4_194_304,
             dead_letters_max: 1_000_000,
             dead_letter_bytes_max: 4_294_967_296,

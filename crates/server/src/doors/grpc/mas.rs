@@ -61,6 +61,7 @@ impl mas::runtime_service_server::RuntimeService for MasDoor {
             instance: body.instance_id,
             message_type: body.message_type,
             payload: body.data_json,
+            hops: hops(&shell),
         };
         let action = Action::Send { target: body.target_id, message };
         self.run(&shell, action, |answer| {
@@ -79,6 +80,7 @@ impl mas::runtime_service_server::RuntimeService for MasDoor {
             instance: body.instance_id,
             message_type: body.message_type,
             payload: body.data_json,
+            hops: hops(&shell),
         };
         let timeout = u64::try_from(body.timeout_ms).ok().filter(|ms| *ms > 0);
         let timeout = timeout.map(Duration::from_millis);
@@ -101,6 +103,7 @@ impl mas::runtime_service_server::RuntimeService for MasDoor {
             instance: body.instance_id,
             message_type: body.message_type,
             payload: body.data_json,
+            hops: hops(&shell),
         };
         let action = Action::Reply { correlation: body.correlation_id, message };
         self.run(&shell, action, |answer| {
@@ -155,6 +158,12 @@ impl mas::runtime_service_server::RuntimeService for MasDoor {
 pub(super) fn apart<T>(request: Request<T>) -> (Request<()>, T) {
     let (metadata, extensions, body) = request.into_parts();
     (Request::from_parts(metadata, extensions, ()), body)
+}
+
+/// Reads how many messages led to this one; what is no text is refused as what is no number.
+fn hops(shell: &Request<()>) -> Option<String> {
+    let value = shell.metadata().get("palisade-hops")?;
+    Some(value.to_str().unwrap_or_default().to_owned())
 }
 
 fn record(agent: AgentView) -> mas::AgentRecord {
