@@ -43,11 +43,16 @@ pub enum FileError {
         /// What the system says.
         source: io::Error,
     },
-    /// The file is larger than any key or certificate file.
-    #[error("`{}` is larger than 1 MiB and so not a key or certificate file", .path.display())]
+    /// The file is larger than any file of its kind.
+    #[error(
+        "`{}` is larger than {max_mib} MiB, and so not the file that is meant: check the path",
+        .path.display()
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
+        /// How large it may be, in MiB.
+        max_mib: usize,
     },
     /// Others than the owner may use the secret.
     #[error(
@@ -98,6 +103,13 @@ pub(crate) fn read_public(path: &Path) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
+/// Reads a revocation list, which names every certificate that was taken back.
+pub(crate) fn read_list(path: &Path) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    read_up_to(path, open(path)?, &mut bytes, LIST_BYTES_MAX)?;
+    Ok(bytes)
+}
+
 /// Reads a file that only its owner may have access to.
 pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let file = open(path)?;
@@ -124,12 +136,16 @@ fn open(path: &Path) -> Result<File, FileError> {
 }
 
 fn read_into(path: &Path, file: File, bytes: &mut Vec<u8>) -> Result<(), FileError> {
-    let limit = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
+    read_up_to(path, file, bytes, FILE_BYTES_MAX)
+}
+
+fn read_up_to(path: &Path, file: File, bytes: &mut Vec<u8>, max: usize) -> Result<(), FileError> {
+    let limit = u64::try_from(max).unwrap_or(u64::MAX);
     file.take(limit.saturating_add(1))
         .read_to_end(bytes)
         .map_err(|source| unreadable(path, source))?;
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(FileError::TooLarge { path: path.to_owned() });
+    if bytes.len() > max {
+        return Err(FileError::TooLarge { path: path.to_owned(), max_mib: max >> 20 });
     }
     Ok(())
 }
@@ -207,3 +223,5 @@ fn draft_name() -> io::Result<String> {
 
 /// LIMIT: far above any bundle of certificate authorities.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
+/// LIMIT: about 400,000 revoked certificates.
+const LIST_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -12,8 +12,12 @@ use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME;
 
 use crate::spiffe::{SCHEME, SpiffeId, SpiffeIdError};
 
+mod signer;
 #[cfg(test)]
 mod tests;
+
+pub use signer::SignerError;
+pub(crate) use signer::{check_signer, trust_domain};
 
 /// Holds what a checked certificate says about its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]

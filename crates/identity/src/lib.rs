@@ -22,7 +22,10 @@ mod tls;
 
 pub use ca::{CaError, DevCa, Issued, LEAF_DAYS_DEFAULT, Validity};
 pub use files::{FileError, Overwrite};
-pub use leaf::{FormatReason, LeafError, PeerCertificate, check_leaf};
+pub use leaf::{FormatReason, LeafError, PeerCertificate, SignerError, check_leaf};
 pub use seal::{OpeningKey, PLAINTEXT_BYTES_MAX, SEALED_PREFIX, SealError, SealingKey, open, seal};
 pub use spiffe::{IdPattern, IdPatternError, SpiffeId, SpiffeIdError};
-pub use tls::{ServerIdentity, TlsError, load_client, load_server, peer_leaf};
+pub use tls::{
+    Bundle, BundleError, ListError, ListExpiry, Material, MaterialFiles, RevocationLists,
+    ServerIdentity, TlsError, Trust, load_client, peer_chain, peer_leaf, server_config,
+};

@@ -4,48 +4,123 @@
 //! anew, so that a certificate or an authority taken out of the files stops counting at the next
 //! connection after a reload.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::aws_lc_rs;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::sign::SingleCertAndKey;
+use rustls::pki_types::CertificateDer;
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ServerConfig};
 
 use crate::spiffe::SpiffeId;
 
 mod error;
+mod lists;
 mod material;
 mod pinned;
+mod trust;
 
 pub use error::TlsError;
+pub use lists::{ListError, ListExpiry, RevocationLists};
 pub(crate) use material::certified_key;
+pub use trust::{Bundle, BundleError, Trust};
 
-/// Loads the configuration of a server that demands a certificate from every client.
+/// Names the files that a server's [`Material`] is made of.
+#[derive(Clone, Debug)]
+pub struct MaterialFiles {
+    /// The server's certificate, leaf first, as PEM.
+    pub cert: PathBuf,
+    /// Its private key, as PEM.
+    pub key: PathBuf,
+    /// The own trust domain, such as `mas`.
+    pub trust_domain: String,
+    /// The authorities of the own trust domain, as PEM.
+    pub client_ca: PathBuf,
+    /// The authorities of other trust domains, each as PEM; an empty file trusts nobody.
+    pub federated: BTreeMap<String, PathBuf>,
+    /// Revocation lists, as PEM or DER.
+    pub crl: Option<PathBuf>,
+    /// What becomes of certificates whose issuer's list is out of date.
+    pub crl_expiry: ListExpiry,
+}
+
+impl MaterialFiles {
+    /// Takes the files without which there is no server: one trust domain, no revocation lists.
+    #[must_use]
+    pub fn new(
+        cert: PathBuf,
+        key: PathBuf,
+        trust_domain: impl Into<String>,
+        client_ca: PathBuf,
+    ) -> Self {
+        Self {
+            cert,
+            key,
+            trust_domain: trust_domain.into(),
+            client_ca,
+            federated: BTreeMap::new(),
+            crl: None,
+            crl_expiry: ListExpiry::default(),
+        }
+    }
+}
+
+/// Holds what a server shows of itself, and whom it trusts; made anew whenever either changes.
+#[derive(Clone, Debug)]
+pub struct Material {
+    /// The own chain with its key.
+    pub own: Arc<CertifiedKey>,
+    /// Whom the server trusts.
+    pub trust: Arc<Trust>,
+}
+
+impl Material {
+    /// Loads everything from files.
+    ///
+    /// `now_unix` is compared with the validity of the server's own certificate and of the
+    /// revocation lists, so that a server with an expired one does not start.
+    ///
+    /// # Errors
+    /// Returns which file is not usable, why, and what to do.
+    pub fn load(files: &MaterialFiles, now_unix: i64) -> Result<Self, TlsError> {
+        let own_bundle = material::bundle(&files.client_ca, &files.trust_domain)?;
+        if own_bundle.is_empty() {
+            return Err(TlsError::CaEmpty { path: files.client_ca.clone() });
+        }
+        let mut federated = BTreeMap::new();
+        for (domain, path) in &files.federated {
+            federated.insert(domain.clone(), material::bundle(path, domain)?);
+        }
+        let lists = match &files.crl {
+            Some(path) => material::lists(path, files.crl_expiry, now_unix)?,
+            None => RevocationLists::default(),
+        };
+        let trust = Trust::new(&files.trust_domain, &own_bundle, &federated, &lists);
+        let trust = trust.map_err(|cause| TlsError::ListUnusable {
+            path: files.crl.clone().unwrap_or_default(),
+            cause,
+        })?;
+        let own = material::own(&files.cert, &files.key, now_unix)?;
+        Ok(Self { own: Arc::new(own), trust: Arc::new(trust) })
+    }
+}
+
+/// Makes the configuration of a server that demands a certificate from every client.
 ///
-/// `now_unix` is compared with the validity of the server's own certificate, so that a server with
-/// an expired one does not start. The client's SPIFFE ID is not looked at here: see
+/// The client's SPIFFE ID is not looked at beyond its trust domain: see
 /// [`check_leaf`](crate::check_leaf).
 ///
 /// # Errors
-/// Returns which file is not usable, why, and what to do.
-pub fn load_server(
-    cert: &Path,
-    key: &Path,
-    client_ca: &Path,
-    now_unix: i64,
-) -> Result<Arc<ServerConfig>, TlsError> {
-    let roots = Arc::new(material::roots(client_ca)?);
-    let own = material::own(cert, key, now_unix)?;
+/// Returns what the TLS library refuses.
+pub fn server_config(material: &Material) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
-        .build()
-        .map_err(|_no_roots| TlsError::CaEmpty { path: client_ca.to_owned() })?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(VERSIONS)?
-        .with_client_cert_verifier(verifier)
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+        .with_client_cert_verifier(Arc::<Trust>::clone(&material.trust))
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&material.own))));
     config.alpn_protocols = vec![ALPN_H2.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -97,6 +172,13 @@ pub fn load_client(
 #[must_use]
 pub fn peer_leaf(connection: &rustls::ServerConnection) -> Option<&[u8]> {
     connection.peer_certificates()?.first().map(AsRef::as_ref)
+}
+
+/// Returns the client's chain, leaf first, once the handshake is done.
+#[must_use]
+pub fn peer_chain(connection: &rustls::ServerConnection) -> Vec<CertificateDer<'static>> {
+    let chain = connection.peer_certificates().unwrap_or_default();
+    chain.iter().map(|certificate| certificate.clone().into_owned()).collect()
 }
 
 /// TLS 1.2 is not even compiled in; this says so where the configuration is made.

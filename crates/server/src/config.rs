@@ -4,6 +4,7 @@
 //! It opens no other file than the one named: certificates and the store are their users' part.
 //! Nothing here can turn off TLS, audit or rate limits.
 
+mod domains;
 mod environment;
 mod error;
 mod find;
@@ -19,8 +20,8 @@ pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrorCode};
 pub use find::find;
 pub use sections::{
-    AgentLimits, AuditFile, CircuitBreaker, CircuitScope, Delivery, Durability, Engine, Features,
-    Offline, RateLimit, Role, ServerLimits, Storage, Tls, Validation,
+    AgentLimits, AuditFile, CircuitBreaker, CircuitScope, CrlExpired, Delivery, Durability, Engine,
+    Features, Offline, RateLimit, Role, ServerLimits, Storage, Tls, Validation,
 };
 pub use summary::Summary;
 
@@ -28,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use identity::{IdPattern, SealingKey};
+use identity::{IdPattern, SealingKey, SpiffeId};
 
 use self::error::Report;
 use self::keys::Keys;
@@ -70,6 +71,10 @@ pub struct Server {
     pub listen: SocketAddr,
     /// The files of the server's identity and of those it trusts.
     pub tls: Tls,
+    /// The own trust domain.
+    pub trust_domain: String,
+    /// The files with the authorities of other trust domains.
+    pub federated: BTreeMap<String, PathBuf>,
     /// How agents are named in certificates.
     pub agent_ids: IdPattern,
     /// How operators are named in certificates.
@@ -82,6 +87,8 @@ pub struct Server {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Agent {
+    /// Its SPIFFE ID, where that is not made of its name.
+    pub spiffe_id: Option<SpiffeId>,
     /// What the agent can do, for those who look for one.
     pub capabilities: Vec<String>,
     /// Anything to tell those who find the agent.

@@ -8,6 +8,7 @@ mod doors;
 mod parts;
 mod reload;
 mod serve;
+mod trust;
 
 pub use parts::{SystemClock, gate_parts};
 pub use serve::{Running, ServeError, serve, start};

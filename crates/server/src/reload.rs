@@ -1,47 +1,34 @@
 //! The server's TLS files: loaded at the start, and again whenever they change.
 //!
-//! It judges no certificate, which is the identity crate's part, and ends no connection: it says
-//! what is in force, and a connection ends itself when that no longer trusts as it did.
+//! It judges no certificate, which is the identity crate's part, and ends no connection: it puts
+//! in force what the files say.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gate::Gate;
-use identity::TlsError;
+use identity::{ListExpiry, Material, MaterialFiles, TlsError};
 use tokio::sync::watch;
 
-use crate::config::Tls;
+use crate::config::{CrlExpired, Server};
+use crate::trust::{InForce, Switch};
 
-/// What new connections are made with.
-#[derive(Debug, Clone)]
-pub(crate) struct InForce {
-    /// The own certificate, and the authorities that are trusted.
-    pub(crate) config: Arc<rustls::ServerConfig>,
-    /// Goes up when the authorities change: what an earlier one let in must come again.
-    pub(crate) authorities: u64,
-}
-
-/// The three files, as they were when they were last loaded.
+/// The files, as they were when they were last loaded.
 pub(crate) struct TlsFiles {
-    files: Tls,
+    files: MaterialFiles,
+    reload_every: Duration,
     look: Look,
-    in_force: watch::Sender<InForce>,
+    switch: Switch,
     /// Whether the files, as they are, could not be put in force; time may heal that.
     is_pending: bool,
 }
 
-/// What the files looked like, to see whether they changed.
+/// What the files looked like, to see whether they changed: each with what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Look {
-    cert: Option<Stamp>,
-    key: Option<Stamp>,
-    client_ca: Option<Stamp>,
-    /// What the CA file said; a copy of the same text is no change of trust.
-    authorities: Vec<u8>,
-}
+struct Look(Vec<(&'static str, Option<Stamp>)>);
 
 /// Says which content a path leads to, without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,110 +39,121 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-// LIMIT: bytes of the CA file that are compared; the identity crate takes no larger file.
-const AUTHORITIES_BYTES_MAX: u64 = 2 << 20;
+/// How long a changed file must stay as it is before it is used: who writes a bundle in place may
+/// have written half of it, and half a bundle is a good one that trusts too few.
+const SETTLES_WITHIN: Duration = Duration::from_millis(250);
+// LIMIT: looks at files that keep changing before others have their turn again.
+const LOOKS_MAX: u32 = 8;
 
 impl TlsFiles {
     /// Loads the files for the first time.
-    pub(crate) fn load(files: &Tls, now_unix: i64) -> Result<Self, TlsError> {
+    pub(crate) fn load(server: &Server, now_unix: i64) -> Result<Self, TlsError> {
+        let tls = &server.tls;
+        let files = MaterialFiles {
+            cert: tls.cert.clone(),
+            key: tls.key.clone(),
+            trust_domain: server.trust_domain.clone(),
+            client_ca: tls.client_ca.clone(),
+            federated: server.federated.clone(),
+            crl: tls.crl.clone(),
+            crl_expiry: match tls.crl_expired {
+                CrlExpired::Refuse => ListExpiry::Refuse,
+                CrlExpired::Accept => ListExpiry::Accept,
+            },
+        };
         // Looked at before they are read: what changes in between is seen at the next look.
-        let look = Look::at(files);
-        let config = identity::load_server(&files.cert, &files.key, &files.client_ca, now_unix)?;
-        let in_force = watch::Sender::new(InForce { config, authorities: 0 });
-        Ok(Self { files: files.clone(), look, in_force, is_pending: false })
+        let look = Look::at(&files);
+        let switch = Switch::new(&Material::load(&files, now_unix)?)?;
+        Ok(Self { files, reload_every: tls.reload_every, look, switch, is_pending: false })
     }
 
     /// Returns what is in force, now and later.
     pub(crate) fn in_force(&self) -> watch::Receiver<InForce> {
-        self.in_force.subscribe()
+        self.switch.in_force()
     }
 
     /// Looks at the files again and again until `closing` becomes true.
     pub(crate) async fn follow(mut self, gate: Arc<Gate>, mut closing: watch::Receiver<bool>) {
-        if self.files.reload_every.is_zero() {
+        if self.reload_every.is_zero() {
             return;
         }
         loop {
             let closed = closing.wait_for(|closing| *closing);
-            if tokio::time::timeout(self.files.reload_every, closed).await.is_ok() {
+            if tokio::time::timeout(self.reload_every, closed).await.is_ok() {
                 return;
             }
             self.check(&gate).await;
+            self.switch.warn_of_old_lists(&gate).await;
         }
     }
 
     async fn check(&mut self, gate: &Gate) {
-        let files = self.files.clone();
-        let before = (!self.is_pending).then(|| self.look.clone());
-        let now_unix = i64::try_from(gate.now().seconds()).unwrap_or(i64::MAX);
-        let work = move || {
-            let look = Look::at(&files);
-            if before.is_some_and(|before| before == look) {
-                return None;
-            }
-            let Tls { cert, key, client_ca, .. } = &files;
-            Some((look, identity::load_server(cert, key, client_ca, now_unix)))
-        };
-        let Ok(Some((look, loaded))) = tokio::task::spawn_blocking(work).await else { return };
+        let Some(look) = self.settled().await else { return };
         let changed = self.look.difference(&look);
+        let now_unix = i64::try_from(gate.now().seconds()).unwrap_or(i64::MAX);
+        let files = self.files.clone();
+        let load = tokio::task::spawn_blocking(move || Material::load(&files, now_unix));
+        let Ok(loaded) = load.await else { return };
         let outcome = match loaded {
-            Ok(config) => self.put_in_force(gate, config, &look, &changed).await,
+            Ok(material) => self.switch.put(gate, &material, &changed).await,
             Err(cause) => Err(cause.to_string()),
         };
         self.is_pending = outcome.is_err();
         match outcome {
-            Ok(()) => {
-                tracing::info!(changed, "new TLS files are in force");
-                self.look = look;
-            }
+            Ok(()) => tracing::info!(changed, "new TLS files are in force"),
             // Said once for each change, not at each look.
             Err(cause) if !changed.is_empty() => {
                 tracing::error!(%cause, changed, "new TLS files are not used, the old stay");
-                self.look = Look { authorities: self.look.authorities.clone(), ..look };
             }
             Err(_) => {}
         }
+        self.look = look;
     }
 
-    /// Has the change recorded, then makes it; what cannot be recorded is not done.
-    async fn put_in_force(
-        &self,
-        gate: &Gate,
-        config: Arc<rustls::ServerConfig>,
-        look: &Look,
-        changed: &str,
-    ) -> Result<(), String> {
-        let is_other_trust = look.authorities != self.look.authorities;
-        let detail =
-            [("changed", changed.to_owned()), ("ends_connections", is_other_trust.to_string())];
-        let recorded = gate.record_event("config.tls_reloaded", detail).await;
-        recorded.map_err(|cause| format!("the change cannot be recorded: {cause}"))?;
-        self.in_force.send_modify(|in_force| {
-            in_force.config = config;
-            in_force.authorities += u64::from(is_other_trust);
-        });
-        Ok(())
+    /// Looks at the files, and if they changed again until they stay as they are.
+    async fn settled(&self) -> Option<Look> {
+        let mut look = self.glance().await?;
+        if look == self.look {
+            return self.is_pending.then_some(look);
+        }
+        for _look in 0..LOOKS_MAX {
+            tokio::time::sleep(SETTLES_WITHIN.min(self.reload_every)).await;
+            let again = self.glance().await?;
+            if again == look {
+                return Some(look);
+            }
+            look = again;
+        }
+        tracing::warn!("the TLS files keep changing, so they are not used yet");
+        None
+    }
+
+    async fn glance(&self) -> Option<Look> {
+        let files = self.files.clone();
+        tokio::task::spawn_blocking(move || Look::at(&files)).await.ok()
     }
 }
 
 impl Look {
-    fn at(files: &Tls) -> Self {
-        Self {
-            cert: Stamp::of(&files.cert),
-            key: Stamp::of(&files.key),
-            client_ca: Stamp::of(&files.client_ca),
-            authorities: authorities(&files.client_ca),
-        }
+    fn at(files: &MaterialFiles) -> Self {
+        let stamp = |name, path: &Path| (name, Stamp::of(path));
+        let mut look = vec![
+            stamp("cert", &files.cert),
+            stamp("key", &files.key),
+            stamp("client_ca", &files.client_ca),
+        ];
+        look.extend(files.crl.as_ref().map(|path| stamp("crl", path)));
+        look.extend(files.federated.values().map(|path| stamp("federated", path)));
+        Self(look)
     }
 
     /// Names the files that are not as they were.
     fn difference(&self, other: &Self) -> String {
-        let names = [
-            (self.cert != other.cert).then_some("cert"),
-            (self.key != other.key).then_some("key"),
-            (self.client_ca != other.client_ca).then_some("client_ca"),
-        ];
-        names.into_iter().flatten().collect::<Vec<_>>().join(" ")
+        let pairs = self.0.iter().zip(&other.0);
+        let mut names: Vec<&str> =
+            pairs.filter(|(one, other)| one != other).map(|((name, _), _)| *name).collect();
+        names.dedup();
+        names.join(" ")
     }
 }
 
@@ -169,16 +167,5 @@ impl Stamp {
             // Also changes where a copy was given the old one's time of modification.
             changed: (file.ctime(), file.ctime_nsec()),
         })
-    }
-}
-
-fn authorities(path: &Path) -> Vec<u8> {
-    let mut text = Vec::new();
-    let read =
-        File::open(path).and_then(|file| file.take(AUTHORITIES_BYTES_MAX).read_to_end(&mut text));
-    match read {
-        Ok(_len) => text,
-        // The loader reads the file too, and says what is wrong with it.
-        Err(_) => Vec::new(),
     }
 }

@@ -178,7 +178,7 @@ impl std::fmt::Debug for Running {
 pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, ServeError> {
     let server = &config.server;
     let now = i64::try_from(SystemClock.now().seconds()).unwrap_or(i64::MAX);
-    let tls = TlsFiles::load(&server.tls, now)?;
+    let tls = TlsFiles::load(server, now)?;
     let copy = AuditCopy::open(&config.gateway.audit, &store)?;
     let socket = bind(server.listen).await?;
     let address = socket.local_addr().map_err(|cause| ServeError::Listen {
@@ -193,7 +193,7 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
     let listener = grpc::Listener {
         socket,
         tls: tls.in_force(),
-        identifier: grpc::Identifier::new(server),
+        identifier: grpc::Identifier::new(config),
         gate: Arc::clone(&gate),
         routes,
         limits: server.limits,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
-use identity::{DevCa, IdPattern, Overwrite, Validity};
+use identity::{DevCa, IdPattern, Material, MaterialFiles, Overwrite, Validity};
 use palisade_client::Options;
 use rustls::pki_types::UnixTime;
 use tempfile::TempDir;
@@ -39,9 +39,8 @@ impl Site {
         let server = ca.issue_server(&names, Some(&id), days(1)).unwrap();
         server.save(folder.path(), "server", Overwrite::Refuse).unwrap();
         let at = |name: &str| folder.path().join(name);
-        let config =
-            identity::load_server(&at("server.pem"), &at("server.key"), &at("ca.pem"), now())
-                .unwrap();
+        let files = MaterialFiles::new(at("server.pem"), at("server.key"), "mas", at("ca.pem"));
+        let config = identity::server_config(&Material::load(&files, now()).unwrap()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let connections = Arc::new(Mutex::new(JoinSet::new()));

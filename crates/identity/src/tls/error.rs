@@ -8,7 +8,9 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::lists::ListError;
 use crate::files::FileError;
+use crate::leaf::SignerError;
 
 /// Says which file of a TLS configuration is not usable; never repeats what is in it.
 #[derive(Debug, Error)]
@@ -103,6 +105,31 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
+    /// A bundle of authorities is not usable.
+    #[error("`{}` is no bundle of the trust domain: {cause}", .path.display())]
+    BundleUnusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        cause: SignerError,
+    },
+    /// The revocation lists are not usable.
+    #[error("`{}` cannot be used as revocation list: {cause}", .path.display())]
+    ListUnusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        cause: ListError,
+    },
+    /// The file for revocation lists has none.
+    #[error(
+        "`{}` holds no revocation list: it needs a `BEGIN X509 CRL` section, or one list as DER",
+        .path.display()
+    )]
+    NoList {
+        /// The file.
+        path: PathBuf,
+    },
     /// The TLS library refuses the combination.
     #[error("TLS cannot be set up: {0}")]
     Library(#[from] rustls::Error),
@@ -131,13 +158,17 @@ impl TlsError {
             Self::CertificateNotYetValid { .. } => "tls_certificate_not_yet_valid",
             Self::CaEmpty { .. } => "tls_ca_empty",
             Self::CaUnusable { .. } => "tls_ca_unusable",
+            Self::BundleUnusable { .. } => "tls_bundle_unusable",
+            Self::ListUnusable { cause: ListError::Expired { .. }, .. } => "tls_crl_expired",
+            Self::ListUnusable { .. } => "tls_crl_unusable",
+            Self::NoList { .. } => "tls_crl_absent",
             Self::Library(_) => "tls_library",
         }
     }
 }
 
 /// Writes seconds since 1970 as a person reads them.
-fn instant(unix: i64) -> String {
+pub(super) fn instant(unix: i64) -> String {
     OffsetDateTime::from_unix_timestamp(unix)
         .ok()
         .and_then(|instant| instant.format(&Rfc3339).ok())

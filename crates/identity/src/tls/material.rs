@@ -6,11 +6,13 @@ use std::path::Path;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, RootCertStore};
 
 use super::TlsError;
+use super::lists::{ListExpiry, RevocationLists};
+use super::trust::{Bundle, BundleError};
 use crate::files;
 use crate::leaf;
 
@@ -64,6 +66,40 @@ pub(crate) fn certified_key(cert: &Path, key: &Path) -> Result<CertifiedKey, Tls
         }
     })
 }
+
+/// Reads the authorities of a trust domain.
+pub(super) fn bundle(path: &Path, domain: &str) -> Result<Bundle, TlsError> {
+    let path = path.to_owned();
+    Bundle::new(domain, certificates(&path)?).map_err(|refused| match refused {
+        BundleError::NotAnAuthority => TlsError::CaUnusable { path },
+        BundleError::Signer(cause) => TlsError::BundleUnusable { path, cause },
+    })
+}
+
+/// Reads revocation lists, as PEM or as one list in DER.
+pub(super) fn lists(
+    path: &Path,
+    expiry: ListExpiry,
+    now_unix: i64,
+) -> Result<RevocationLists, TlsError> {
+    let bytes = files::read_list(path)?;
+    let found: Vec<CertificateRevocationListDer<'static>> = if bytes.first() == Some(&DER_SEQUENCE)
+    {
+        vec![bytes.into()]
+    } else {
+        CertificateRevocationListDer::pem_slice_iter(&bytes)
+            .collect::<Result<_, _>>()
+            .map_err(|refused| invalid(path, &refused))?
+    };
+    if found.is_empty() {
+        return Err(TlsError::NoList { path: path.to_owned() });
+    }
+    RevocationLists::new(found, expiry, now_unix)
+        .map_err(|cause| TlsError::ListUnusable { path: path.to_owned(), cause })
+}
+
+/// The byte that a structure in DER begins with; no text does.
+const DER_SEQUENCE: u8 = 0x30;
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = files::read_public(path)?;

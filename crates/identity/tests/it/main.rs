@@ -6,3 +6,4 @@ mod files;
 mod handshake;
 #[cfg(test)]
 mod site;
+mod trust;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use identity::{
-    DevCa, Issued, Overwrite, ServerIdentity, SpiffeId, TlsError, Validity, load_client,
-    load_server,
+    DevCa, Issued, Material, MaterialFiles, Overwrite, ServerIdentity, SpiffeId, TlsError,
+    Validity, load_client, server_config,
 };
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
@@ -41,9 +41,14 @@ impl Site {
         issued.save(self.folder.path(), name, Overwrite::Replace).unwrap();
     }
 
-    pub(crate) fn load_server(&self) -> Result<Arc<ServerConfig>, TlsError> {
+    /// Returns the files of the server, of trust domain `mas` alone and without revocation lists.
+    pub(crate) fn files(&self) -> MaterialFiles {
         let [cert, key, ca] = ["server.pem", "server.key", "ca.pem"].map(|name| self.path(name));
-        load_server(&cert, &key, &ca, NOW)
+        MaterialFiles::new(cert, key, "mas", ca)
+    }
+
+    pub(crate) fn load_server(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        server_config(&Material::load(&self.files(), NOW)?)
     }
 
     pub(crate) fn server(&self) -> Arc<ServerConfig> {

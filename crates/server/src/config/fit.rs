@@ -273,11 +273,22 @@ fn check(format: Option<&str>, text: &str) -> Result<(), &'static str> {
         Some("sealing-key") if identity::SealingKey::parse(text).is_err() => Err(
             "is no X25519 public key in base64url; copy what `palisade cert agent --seal` printed",
         ),
+        Some("spiffe-id") if identity::SpiffeId::parse(text).is_err() => {
+            Err("is no SPIFFE ID in canonical form, such as spiffe://example.org/agent/billing")
+        }
+        Some("trust-domain") if !is_trust_domain(text) => {
+            Err("a trust domain has 1 to 255 lower-case letters, digits, `.`, `-` or `_`, and no \
+             `spiffe://`")
+        }
         Some("agent-id" | "operator-name" | "role-name") if !is_name(text) => {
             Err("a name has 1 to 64 letters, digits, `_` or `-`")
         }
         _ => Ok(()),
     }
+}
+
+fn is_trust_domain(text: &str) -> bool {
+    identity::SpiffeId::parse(&format!("spiffe://{text}")).is_ok_and(|id| id.path().is_empty())
 }
 
 fn is_name(text: &str) -> bool {

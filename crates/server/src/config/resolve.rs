@@ -4,10 +4,11 @@
 
 use std::path::Path;
 
-use identity::{IdPattern, IdPatternError, SealingKey};
+use identity::{IdPattern, IdPatternError, SealingKey, SpiffeId};
 use inspect::RuleError;
 use policy::{Level, Problem};
 
+use super::domains;
 use super::error::{ConfigError, ConfigErrorCode, Report};
 use super::fit;
 use super::keys::{Keys, Kind};
@@ -45,6 +46,8 @@ pub(super) fn resolve(
         server: Server {
             listen: file.server.listen.0,
             tls: file.server.tls,
+            trust_domain: file.server.spiffe.trust_domain,
+            federated: file.server.spiffe.federated,
             agent_ids,
             operator_ids,
             limits: file.server.limits,
@@ -60,6 +63,7 @@ pub(super) fn resolve(
         // Made from the same values by `load`, which has them as text.
         fingerprint: String::new(),
     };
+    resolve.domains(&config);
     resolve.rules(&config);
     resolve.dlp(&config);
     resolve.sizes(&config);
@@ -137,6 +141,8 @@ impl Resolve<'_> {
             key.ok()
         });
         Agent {
+            // Its form has been checked.
+            spiffe_id: keys.spiffe_id.and_then(|id| SpiffeId::parse(&id).ok()),
             capabilities: keys.capabilities,
             metadata: keys.metadata,
             allow: keys.allow,
@@ -144,6 +150,12 @@ impl Resolve<'_> {
             roles: keys.roles,
             limits: keys.limits,
             sealing_key,
+        }
+    }
+
+    fn domains(&mut self, config: &Config) {
+        for (place, what) in domains::problems(config) {
+            self.add(&place, what);
         }
     }
 
@@ -281,7 +293,9 @@ impl Resolve<'_> {
         let folder = path.parent().unwrap_or(&path);
         let tls = &mut config.server.tls;
         let files = [&mut tls.cert, &mut tls.key, &mut tls.client_ca, &mut config.storage.path];
-        for file in files.into_iter().chain(config.gateway.audit.file_path.as_mut()) {
+        let files = files.into_iter().chain(tls.crl.as_mut());
+        let files = files.chain(config.server.federated.values_mut());
+        for file in files.chain(config.gateway.audit.file_path.as_mut()) {
             *file = folder.join(&*file);
         }
     }

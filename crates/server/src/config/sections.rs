@@ -18,8 +18,8 @@ pub use delivery::{Delivery, Offline, Validation};
 pub(super) use dlp::DlpKeys;
 pub(super) use gateway::GatewayKeys;
 pub use gateway::{AuditFile, CircuitBreaker, CircuitScope, Features, RateLimit};
+pub use server::{CrlExpired, ServerLimits, Tls};
 pub(super) use server::{ServerKeys, SpiffeKeys};
-pub use server::{ServerLimits, Tls};
 pub use storage::{Durability, Engine, Storage};
 pub(super) use telemetry::{RedisKeys, TelemetryKeys};
 

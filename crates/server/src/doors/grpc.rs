@@ -7,6 +7,7 @@ mod connection;
 mod mas;
 mod peer;
 mod places;
+mod standing;
 mod status;
 
 use std::sync::Arc;

@@ -36,7 +36,7 @@ async fn a_new_certificate_is_shown_and_disturbs_nobody() {
     issue_server(&site.ca, site.folder());
     until("the new certificate", async || (shown(&site).await != before).then_some(())).await;
     let record = site.recorded("config.tls_reloaded").await;
-    assert_eq!(record.detail["ends_connections"], "false");
+    assert_eq!(record.detail["trust_changed"], "false");
     assert!(record.detail["changed"].contains("cert"), "{:?}", record.detail);
     a.send("b", "note", &json!({})).await.unwrap();
     raw.event().await;
@@ -73,7 +73,7 @@ async fn a_removed_authority_ends_the_connections_that_it_let_in() {
     std::fs::copy(site.folder().join("ca.pem"), &old).unwrap();
     std::fs::write(site.folder().join("ca.pem"), new.cert_pem()).unwrap();
     let record = site.recorded("config.tls_reloaded").await;
-    assert_eq!(record.detail["ends_connections"], "true");
+    assert_eq!(record.detail["trust_changed"], "true");
     assert_eq!(record.detail["changed"], "client_ca");
     assert!(raw.find(GOAWAY).await.is_some());
     closed(&mut raw.stream).await;

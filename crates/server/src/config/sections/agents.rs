@@ -62,6 +62,10 @@ const NAME: &str = "^[A-Za-z0-9_-]{1,64}$";
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in super::super) struct AgentKeys {
+    /// The agent's SPIFFE ID, where it is not made of its name by `server.spiffe.agent_path`; the
+    /// way to name an agent of a trust domain in `server.spiffe.federated`. Default none.
+    #[schemars(extend("format" = "spiffe-id"))]
+    pub(in super::super) spiffe_id: Option<String>,
     /// What the agent can do, for those who look for one. Default none.
     pub(in super::super) capabilities: Vec<String>,
     /// Anything to tell those who find the agent; any YAML mapping. Default empty.

@@ -16,8 +16,9 @@ use tonic::service::Routes;
 use super::connection::{Shared, serve};
 use super::peer::{Identifier, Peer};
 use super::places::{Places, network};
+use super::standing::Standing;
 use crate::config::ServerLimits;
-use crate::reload::InForce;
+use crate::trust::InForce;
 
 /// A bound listener with everything that its connections need.
 pub(crate) struct Listener {
@@ -125,7 +126,7 @@ impl Door {
         if let Err(cause) = stream.set_nodelay(true) {
             tracing::debug!(%cause, "cannot set nodelay");
         }
-        let (stream, authorities) = match self.handshake(stream).await {
+        let (stream, in_force) = match self.handshake(stream).await {
             Ok(done) => done,
             Err(cause) => {
                 let reason = format!("the TLS handshake failed: {cause}");
@@ -133,9 +134,9 @@ impl Door {
                 return self.record(address, failed).await;
             }
         };
-        let (_, tls) = stream.get_ref();
-        let Some(leaf) = identity::peer_leaf(tls) else { return };
-        let caller = self.identifier.identify(leaf);
+        let chain = identity::peer_chain(stream.get_ref().1);
+        let Some(leaf) = chain.first() else { return };
+        let caller = self.identifier.identify(leaf, &in_force.trust);
         // LIMIT: server.limits.connections_per_identity_max; certificates that speak for nobody
         // count as one identity.
         let name = match &caller {
@@ -148,21 +149,27 @@ impl Door {
             let failed = Failed { reason: &reason, ..OVER_IDENTITY };
             return self.record(address, failed).await;
         };
-        let trust = trust_ends(self.tls.clone(), authorities);
-        let peer = Arc::new(Peer { caller, address });
-        Box::pin(serve(self.shared.clone(), stream, peer, trust)).await;
+        let peer = Arc::new(Peer::new(caller, address));
+        let InForce { revision, .. } = in_force;
+        let standing = Standing { chain, in_force: self.tls.clone(), revision };
+        let untrusted = standing.ends(Arc::clone(&self.shared.gate), Arc::clone(&peer));
+        Box::pin(serve(self.shared.clone(), stream, peer, untrusted)).await;
     }
 
-    /// Does the handshake; returns the stream and by which authorities it was judged.
-    async fn handshake(&self, stream: TcpStream) -> Result<(TlsStream<TcpStream>, u64), String> {
+    /// Does the handshake; returns the stream and by what it was judged.
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+    ) -> Result<(TlsStream<TcpStream>, InForce), String> {
         let work = async {
             let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
             let hello = hello.await?;
             // LIMIT: server.limits.handshakes_max; further ones wait within their timeout. Who
             // has said nothing yet holds no place.
             let _place = self.handshakes.acquire().await;
-            let InForce { config, authorities } = self.tls.borrow().clone();
-            Ok((hello.into_stream(config).await?, authorities))
+            let in_force = self.tls.borrow().clone();
+            let stream = hello.into_stream(Arc::clone(&in_force.config)).await?;
+            Ok((stream, in_force))
         };
         match tokio::time::timeout(self.shared.limits.handshake_timeout, work).await {
             Ok(done) => done.map_err(|cause: std::io::Error| cause.to_string()),
@@ -192,15 +199,6 @@ impl Door {
             trace: TraceContext::default(),
             action: Action::Connect,
         })
-    }
-}
-
-/// Waits until the authorities that judged a connection are no longer those in force.
-async fn trust_ends(mut tls: watch::Receiver<InForce>, authorities: u64) {
-    let changed = tls.wait_for(|in_force| in_force.authorities != authorities).await.is_ok();
-    if !changed {
-        // Nobody looks at the files any more, so they stay in force.
-        std::future::pending::<()>().await;
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn serve(
 ) {
     let limits = shared.limits;
     let (first, mut first_seen) = watch::channel(false);
-    let expires_in = expires_in(&shared.gate, &peer.caller);
+    let expires_in = expires_in(&shared.gate, &peer.caller());
     let service = Door { gate: Arc::clone(&shared.gate), routes: shared.routes, peer, first };
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -193,7 +193,7 @@ fn unread(response: &Response<Body>) -> Option<Action> {
 /// Has a request that could not be read refused and recorded.
 async fn refuse_unread(gate: &Arc<Gate>, peer: &Peer, action: Action) -> Response<Body> {
     let call = Call {
-        caller: peer.caller.clone(),
+        caller: peer.caller(),
         peer: peer.address.to_string(),
         trace: TraceContext::default(),
         action,

@@ -1,7 +1,8 @@
 //! Who is at the other end of a connection: judged once, from the certificate alone.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gate::Gate;
@@ -9,20 +10,49 @@ use gate::types::{
     Action, AgentId, Answer, Call, Caller, Principal, PrincipalKind, Rejection, Timestamp,
     TraceContext,
 };
-use identity::{IdPattern, LeafError, check_leaf};
+use identity::{IdPattern, LeafError, SpiffeId, Trust, check_leaf};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::status::status;
-use crate::config::Server;
+use crate::config::Config;
 
 /// What a connection knows of its other end; it stands in every request's extensions.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Peer {
-    /// Whom the certificate speaks for, or why it speaks for nobody.
-    pub(crate) caller: Caller,
+    caller: Caller,
+    /// Why the certificate is no longer trusted, once that is so.
+    cut: OnceLock<Rejection>,
     /// The remote address.
     pub(crate) address: SocketAddr,
+}
+
+impl Peer {
+    pub(crate) const fn new(caller: Caller, address: SocketAddr) -> Self {
+        Self { caller, cut: OnceLock::new(), address }
+    }
+
+    /// Returns whom the certificate speaks for, or why it speaks for nobody.
+    pub(crate) fn caller(&self) -> Caller {
+        match self.cut.get() {
+            Some(rejection) => Caller::Rejected(rejection.clone()),
+            None => self.caller.clone(),
+        }
+    }
+
+    /// Returns the SPIFFE ID of the certificate, or nothing if it spoke for nobody.
+    pub(crate) fn id(&self) -> &str {
+        match &self.caller {
+            Caller::Verified(principal) => &principal.spiffe_id,
+            Caller::Rejected(_) => "",
+        }
+    }
+
+    /// Lets the peer speak for nobody from now on.
+    pub(crate) fn reject(&self, rejection: Rejection) {
+        // The first reason stays.
+        let _known = self.cut.set(rejection);
+    }
 }
 
 /// Turns certificates into principals.
@@ -30,6 +60,8 @@ pub(crate) struct Peer {
 pub(crate) struct Identifier {
     agents: IdPattern,
     operators: IdPattern,
+    /// Agents whose ID is not made of their name, by that ID.
+    named: BTreeMap<String, AgentId>,
 }
 
 // LIMIT: characters of a trace header that are passed on; W3C asks for at least 512 of
@@ -37,33 +69,52 @@ pub(crate) struct Identifier {
 const TRACE_CHARS_MAX: usize = 512;
 
 impl Identifier {
-    pub(crate) fn new(server: &Server) -> Self {
-        Self { agents: server.agent_ids.clone(), operators: server.operator_ids.clone() }
+    pub(crate) fn new(config: &Config) -> Self {
+        let named = config.agents.iter().filter_map(|(agent, keys)| {
+            let id = keys.spiffe_id.as_ref()?;
+            Some((id.as_str().to_owned(), AgentId::parse(agent).ok()?))
+        });
+        let server = &config.server;
+        Self {
+            agents: server.agent_ids.clone(),
+            operators: server.operator_ids.clone(),
+            named: named.collect(),
+        }
     }
 
-    /// Judges the leaf certificate that a TLS handshake has already chained to the CA.
-    pub(crate) fn identify(&self, leaf: &[u8]) -> Caller {
+    /// Judges the leaf certificate that a TLS handshake has already chained to a CA by this trust.
+    pub(crate) fn identify(&self, leaf: &[u8], trust: &Trust) -> Caller {
         let certificate = match check_leaf(leaf) {
             Ok(certificate) => certificate,
             Err(cause) => return rejected(cause),
         };
         let id = &certificate.spiffe_id;
-        let kind = if let Some(name) = self.agents.extract(id) {
-            AgentId::parse(name).ok().map(PrincipalKind::Agent)
-        } else {
-            self.operators.extract(id).map(|name| PrincipalKind::Operator(name.to_owned()))
-        };
+        // The handshake judges leaves of unknown domains by the own bundle: see identity's trust.
+        let kind = if trust.knows(id.trust_domain()) { self.kind(id) } else { None };
         let Some(kind) = kind else {
             return Caller::Rejected(Rejection {
                 code: "invalid_spiffe_format",
-                reason: "the certificate's SPIFFE ID is in another trust domain, or has not the \
-                         form of an agent's"
+                reason: "the certificate's SPIFFE ID is in another trust domain, or is neither \
+                         listed nor of the form of an agent's"
                     .to_owned(),
             });
         };
         let seconds = u64::try_from(certificate.not_after_unix).unwrap_or(0);
         let valid_until = Timestamp::default().after(Duration::from_secs(seconds));
         Caller::Verified(Principal { kind, spiffe_id: id.as_str().to_owned(), valid_until })
+    }
+
+    fn kind(&self, id: &SpiffeId) -> Option<PrincipalKind> {
+        if let Some(agent) = self.named.get(id.as_str()) {
+            return Some(PrincipalKind::Agent(agent.clone()));
+        }
+        if let Some(name) = self.agents.extract(id) {
+            let agent = AgentId::parse(name).ok()?;
+            // Who has an ID of its own has no other.
+            let is_named = self.named.values().any(|named| *named == agent);
+            return (!is_named).then_some(PrincipalKind::Agent(agent));
+        }
+        self.operators.extract(id).map(|name| PrincipalKind::Operator(name.to_owned()))
     }
 }
 
@@ -75,9 +126,7 @@ fn rejected(cause: LeafError) -> Caller {
 fn call<T>(request: &tonic::Request<T>, action: Action) -> Call {
     let trace = trace(request.metadata());
     match request.extensions().get::<Arc<Peer>>() {
-        Some(peer) => {
-            Call { caller: peer.caller.clone(), peer: peer.address.to_string(), trace, action }
-        }
+        Some(peer) => Call { caller: peer.caller(), peer: peer.address.to_string(), trace, action },
         // Only a connection that skipped the TLS listener could get here; it is nobody.
         None => {
             let reason = "the connection was not authenticated".to_owned();

@@ -26,7 +26,7 @@ fn keys(schema: &Value, at: &Value, way: &str, found: &mut Vec<(String, Option<V
         for (key, property) in properties {
             keys(schema, property, &below(key), found);
         }
-    } else if target["propertyNames"].is_object() {
+    } else if target["additionalProperties"]["$ref"].is_string() {
         keys(schema, &target["additionalProperties"], &below("*"), found);
     } else {
         let default = at.get("default").or_else(|| target.get("default"));

@@ -1,0 +1,72 @@
+//! The rules for certificates that sign others: they name a trust domain and nobody in it.
+//!
+//! Signatures, dates and constraints are webpki's part, as for leaves.
+
+use std::fmt;
+
+use thiserror::Error;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+
+use super::{LeafError, identity, parse};
+use crate::spiffe::{SCHEME, SpiffeId};
+
+/// Says why a certificate that signs others may not stand in a chain.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SignerError {
+    /// It cannot be read.
+    #[error("an authority's certificate cannot be read")]
+    Unreadable,
+    /// It names somebody in a trust domain, or not even a valid ID.
+    #[error(
+        "an authority's certificate names a SPIFFE ID that is not the ID of a trust domain: who \
+         signs others speaks for nobody"
+    )]
+    NotADomain,
+    /// It belongs to another trust domain than the one that it signs for.
+    #[error("an authority's certificate belongs to another trust domain")]
+    OtherDomain,
+}
+
+/// Writes the sentence: rustls prints foreign causes with their debug form.
+impl fmt::Debug for SignerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Checks that a certificate which signs for a trust domain has no SPIFFE ID, or that domain's
+/// own (X.509-SVID, section 4.2 on signing certificates).
+pub(crate) fn check_signer(der: &[u8], domain: &str) -> Result<(), SignerError> {
+    let certificate = parse(der).map_err(|_details| SignerError::Unreadable)?;
+    for uri in spiffe_uris(&certificate)? {
+        let id = SpiffeId::parse(uri).map_err(|_broken| SignerError::NotADomain)?;
+        if !id.path().is_empty() {
+            return Err(SignerError::NotADomain);
+        }
+        if id.trust_domain() != domain {
+            return Err(SignerError::OtherDomain);
+        }
+    }
+    Ok(())
+}
+
+/// Returns the trust domain that a leaf names, or nothing if it is no identity at all.
+pub(crate) fn trust_domain(der: &[u8]) -> Option<String> {
+    let id: Result<SpiffeId, LeafError> = parse(der).and_then(|leaf| identity(&leaf));
+    id.ok().map(|id| id.trust_domain().to_owned())
+}
+
+fn spiffe_uris<'a>(certificate: &'a X509Certificate<'_>) -> Result<Vec<&'a str>, SignerError> {
+    let names = certificate
+        .subject_alternative_name()
+        .map_err(|_twice| SignerError::Unreadable)?
+        .map(|found| found.value.general_names.as_slice())
+        .unwrap_or_default();
+    let uris = names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    });
+    Ok(uris.filter(|uri| uri.starts_with(SCHEME)).collect())
+}
