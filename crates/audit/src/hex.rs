@@ -36,3 +36,14 @@ const fn value(digit: u8) -> Option<u8> {
 pub(crate) fn serialize<S: serde::Serializer>(hash: &Hash, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&to_hex(hash))
 }
+
+/// Hashes that may be absent, likewise.
+pub(crate) fn serialize_option<S: serde::Serializer>(
+    hash: &Option<Hash>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match hash {
+        Some(hash) => to.serialize_some(&to_hex(hash)),
+        None => to.serialize_none(),
+    }
+}

@@ -43,4 +43,6 @@ pub use tree::{
     Frontier, ProofError, consistency_proof, empty_root, inclusion_proof, leaf_hash, node_hash,
     tree_root, verify_consistency, verify_inclusion,
 };
-pub use verify::{Place, Problem, Report, What, verify};
+pub use verify::{
+    Anchor, Entries, Place, Problem, Report, Spot, Unplaced, What, verify, verify_against,
+};

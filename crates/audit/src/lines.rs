@@ -6,16 +6,21 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::entry::LINE_HEAD_BYTES;
-use crate::{BODY_BYTES_MAX, Damage, Entry, Fault};
+use crate::{BODY_BYTES_MAX, Damage, Entries, Entry, Fault, Spot};
 
 /// An iterator over the entries of a JSONL file, in constant memory.
 #[derive(Debug)]
 pub struct LineReader {
-    path: PathBuf,
+    path: Arc<PathBuf>,
     from: BufReader<File>,
     offset: u64,
+    /// Where the entry returned last begins.
+    last: Option<u64>,
+    /// Entries with smaller numbers are passed over.
+    from_seq: u64,
     has_failed: bool,
 }
 
@@ -27,7 +32,14 @@ impl LineReader {
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref().to_owned();
         let from = BufReader::new(File::open(&path)?);
-        Ok(Self { path, from, offset: 0, has_failed: false })
+        let (offset, last, from_seq, has_failed) = (0, None, 0, false);
+        Ok(Self { path: path.into(), from, offset, last, from_seq, has_failed })
+    }
+
+    /// Passes over entries with smaller numbers.
+    #[must_use]
+    pub fn from_seq(self, from_seq: u64) -> Self {
+        Self { from_seq, ..self }
     }
 
     fn read(&mut self) -> Result<Option<Entry>, Fault> {
@@ -57,12 +69,28 @@ impl Iterator for LineReader {
     type Item = Result<Entry, Damage>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.has_failed {
-            return None;
+        while !self.has_failed {
+            let offset = self.offset;
+            match self.read() {
+                Ok(Some(entry)) if entry.link.seq < self.from_seq => {}
+                Ok(Some(entry)) => {
+                    self.last = Some(offset);
+                    return Some(Ok(entry));
+                }
+                Ok(None) => return None,
+                Err(what) => {
+                    let path = self.path.to_path_buf();
+                    return Some(Err(Damage { path, offset, what }));
+                }
+            }
         }
-        let offset = self.offset;
-        let found = self.read().map_err(|what| Damage { path: self.path.clone(), offset, what });
-        found.transpose()
+        None
+    }
+}
+
+impl Entries for LineReader {
+    fn spot(&self) -> Option<Spot> {
+        self.last.map(|offset| Spot { path: Arc::clone(&self.path), offset })
     }
 }
 

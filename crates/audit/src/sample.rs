@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{Chain, Damage, Entry, Link, Record, timestamp};
+use crate::{Chain, Damage, Entry, Link, Record, Unplaced, timestamp};
 
 /// Returns a log of this many sound entries.
 pub(crate) fn log(entries: u64) -> Vec<Entry> {
@@ -37,6 +37,6 @@ pub(crate) fn resealed(entry: &Entry, body: &[u8]) -> Entry {
 }
 
 /// Returns entries as a reader gives them.
-pub(crate) fn read(entries: &[Entry]) -> impl Iterator<Item = Result<Entry, Damage>> {
-    entries.iter().cloned().map(Ok)
+pub(crate) fn read(entries: &[Entry]) -> Unplaced<impl Iterator<Item = Result<Entry, Damage>>> {
+    Unplaced(entries.iter().cloned().map(Ok))
 }

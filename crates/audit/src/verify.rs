@@ -1,15 +1,58 @@
 //! Checks that a log is whole: every entry unchanged, present, once, in order.
 //!
 //! It streams in constant memory and repairs nothing. A tail that was cut off, or
-//! a log written anew from some entry on, shows only against a number and a hash
-//! that were kept elsewhere; [`Report::against`] compares them.
+//! a log written anew from some entry on, shows only against what was kept
+//! elsewhere: the root of a tree ([`Anchor`]), or a last number and hash
+//! ([`Report::against`]).
 
-use std::fmt;
-use std::path::PathBuf;
+mod problem;
 
-use serde::{Serialize, Serializer};
+use std::collections::VecDeque;
 
-use crate::{Damage, Entry, Fault, Hash, Link, hex};
+use serde::Serialize;
+
+pub use problem::{Place, Problem, Spot, What};
+
+use crate::{Damage, Entry, Frontier, Hash, Link, hex, leaf_hash};
+
+/// The entries of a log as they are read, with their places.
+pub trait Entries: Iterator<Item = Result<Entry, Damage>> {
+    /// Returns where the frame or line begins that holds the entry returned last.
+    fn spot(&self) -> Option<Spot>;
+}
+
+impl<E: Entries + ?Sized> Entries for Box<E> {
+    fn spot(&self) -> Option<Spot> {
+        (**self).spot()
+    }
+}
+
+/// Entries whose places are not known, such as those of several files in a row.
+#[derive(Clone, Debug)]
+pub struct Unplaced<I>(pub I);
+
+impl<I: Iterator<Item = Result<Entry, Damage>>> Iterator for Unplaced<I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+}
+
+impl<I: Iterator<Item = Result<Entry, Damage>>> Entries for Unplaced<I> {
+    fn spot(&self) -> Option<Spot> {
+        None
+    }
+}
+
+/// A tree over the first entries of a log, as a checkpoint states it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// How many entries it has.
+    pub size: u64,
+    /// Its root.
+    pub root: Hash,
+}
 
 /// What a check of a log found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -23,6 +66,12 @@ pub struct Report {
     /// The hash of the entry with that number, or where the log started.
     #[serde(serialize_with = "hex::serialize")]
     pub head: Hash,
+    /// The root of the tree over all entries; nothing if the log is not whole or was not read from
+    /// its very first entry.
+    #[serde(serialize_with = "hex::serialize_option")]
+    pub root: Option<Hash>,
+    /// How many entries the largest tree has that was given and that the log agrees with.
+    pub anchored: u64,
     /// What is wrong: the first 100 places.
     pub problems: Vec<Problem>,
     /// How many places are wrong.
@@ -31,119 +80,122 @@ pub struct Report {
     pub ok: bool,
 }
 
-/// Something wrong with a log, and where.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// The number of the entry concerned, if one could be read.
-    pub seq: Option<u64>,
-    /// Where it is.
-    #[serde(serialize_with = "as_text")]
-    pub place: Place,
-    /// What it is.
-    #[serde(serialize_with = "as_text")]
-    pub what: What,
-}
-
-/// Where in a log something is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// At an entry, by its position in what was read, counted from 1.
-    Entry(u64),
-    /// At a byte of a file.
-    Byte {
-        /// The file.
-        path: PathBuf,
-        /// The byte.
-        offset: u64,
-    },
-    /// At the end of the log.
-    End,
-}
-
-/// What is wrong with a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    /// The entry is not what its hash sealed.
-    Edited,
-    /// The entry names another predecessor than the one it has.
-    Unlinked,
-    /// Entries are missing before this one.
-    Missing {
-        /// The first missing number.
-        from: u64,
-        /// The last missing number.
-        to: u64,
-    },
-    /// The entry was there just before.
-    Duplicated,
-    /// The entry comes after one that follows it.
-    Reordered,
-    /// The bytes are no entry.
-    Damaged(Fault),
-    /// The log ends before the entry that it should end with, or after.
-    WrongEnd {
-        /// The number that the last entry should have.
-        expected: u64,
-    },
-    /// The last entry is not the one that was expected.
-    WrongHead,
-}
-
 /// Reads a log and checks it.
 ///
 /// `start` is the number that the first entry must have and the hash of the entry
 /// before it; without it the log must begin with its very first entry.
-pub fn verify(
-    entries: impl Iterator<Item = Result<Entry, Damage>>,
-    start: Option<(u64, Hash)>,
-) -> Report {
+pub fn verify(entries: impl Entries, start: Option<(u64, Hash)>) -> Report {
+    walk(entries, start, &[])
+}
+
+/// Reads a log from its very first entry, checks it and compares it with trees that were kept
+/// elsewhere: it must have all their entries, and these must be the same.
+///
+/// The comparison with a tree is left out if something is wrong before its end: it could say no
+/// more.
+pub fn verify_against(entries: impl Entries, anchors: &[Anchor]) -> Report {
+    walk(entries, None, anchors)
+}
+
+fn walk(mut entries: impl Entries, start: Option<(u64, Hash)>, anchors: &[Anchor]) -> Report {
     let (next_seq, head) = start.unwrap_or((1, [0; 32]));
-    let mut walk = Walk { report: Report::empty(head), next_seq };
-    for entry in entries {
+    let mut anchors = anchors.to_vec();
+    anchors.sort_unstable_by_key(|anchor| anchor.size);
+    let tree = start.is_none().then(Frontier::new);
+    let mut walk = Walk { report: Report::empty(head), next_seq, tree, anchors: anchors.into() };
+    walk.compare(None);
+    while let Some(entry) = entries.next() {
         match entry {
-            Ok(entry) => walk.entry(&entry),
+            Ok(entry) => walk.entry(&entry, &entries),
             Err(Damage { path, offset, what }) => {
-                walk.report.add(None, Place::Byte { path, offset }, What::Damaged(what));
+                let spot = Spot { path: path.into(), offset };
+                walk.problem(None, Place::Byte(spot), What::Damaged(what));
             }
         }
     }
-    walk.report
+    walk.finish(entries.spot())
 }
 
 struct Walk {
     report: Report,
     next_seq: u64,
+    /// The tree over the entries so far, as long as nothing is wrong.
+    tree: Option<Frontier>,
+    /// The trees that are still to be compared, the smallest first.
+    anchors: VecDeque<Anchor>,
 }
 
 impl Walk {
-    fn entry(&mut self, entry: &Entry) {
+    fn entry(&mut self, entry: &Entry, from: &impl Entries) {
         let Link { seq, prev, hash } = entry.link;
         self.report.entries += 1;
         if self.report.entries == 1 {
             self.report.first_seq = seq;
         }
-        if Link::of(seq, prev, &entry.body).hash != hash {
-            self.problem(seq, What::Edited);
+        let leaf = leaf_hash(&entry.body);
+        if Link::of_leaf(seq, prev, &leaf).hash != hash {
+            self.at(seq, from, What::Edited);
         }
         if seq < self.next_seq {
             let again =
                 self.report.entries > 1 && seq == self.report.last_seq && hash == self.report.head;
-            self.problem(seq, if again { What::Duplicated } else { What::Reordered });
+            self.at(seq, from, if again { What::Duplicated } else { What::Reordered });
             return;
         }
         if seq > self.next_seq {
-            self.problem(seq, What::Missing { from: self.next_seq, to: seq - 1 });
+            self.at(seq, from, What::Missing { from: self.next_seq, to: seq - 1 });
         } else if prev != self.report.head {
-            self.problem(seq, What::Unlinked);
+            self.at(seq, from, What::Unlinked);
         }
         self.report.last_seq = seq;
         self.report.head = hash;
         self.next_seq = seq.saturating_add(1);
+        if let Some(tree) = &mut self.tree {
+            tree.append(leaf);
+        }
+        if self.anchors.front().is_some_and(|anchor| anchor.size <= seq) {
+            self.compare(from.spot());
+        }
     }
 
-    fn problem(&mut self, seq: u64, what: What) {
-        let place = Place::Entry(self.report.entries);
-        self.report.add(Some(seq), place, what);
+    /// Compares the tree with those that were kept, as far as it has come.
+    fn compare(&mut self, spot: Option<Spot>) {
+        while let Some(tree) = &self.tree
+            && let Some(anchor) = self.anchors.front().copied()
+            && anchor.size <= tree.size()
+        {
+            self.anchors.pop_front();
+            if tree.root() == anchor.root {
+                self.report.anchored = anchor.size;
+            } else {
+                let place = Place::Entry { position: self.report.entries, spot: spot.clone() };
+                let what = What::AnotherHistory { size: anchor.size };
+                self.problem(Some(anchor.size), place, what);
+            }
+        }
+    }
+
+    /// Says which trees have entries that the log does not have.
+    fn finish(mut self, last: Option<Spot>) -> Report {
+        self.report.root = self.tree.take().map(|tree| tree.root());
+        for anchor in std::mem::take(&mut self.anchors) {
+            if anchor.size > self.report.last_seq {
+                let place = Place::End { last: last.clone() };
+                self.problem(None, place, What::Truncated { size: anchor.size });
+            }
+        }
+        self.report
+    }
+
+    fn at(&mut self, seq: u64, from: &impl Entries, what: What) {
+        let place = Place::Entry { position: self.report.entries, spot: from.spot() };
+        self.problem(Some(seq), place, what);
+    }
+
+    fn problem(&mut self, seq: Option<u64>, place: Place, what: What) {
+        // INVARIANT: a tree is only compared if it is over the very entries before it.
+        self.tree = None;
+        self.report.add(seq, place, what);
     }
 }
 
@@ -152,9 +204,9 @@ impl Report {
     #[must_use]
     pub fn against(mut self, last_seq: u64, head: Hash) -> Self {
         if self.last_seq != last_seq {
-            self.add(None, Place::End, What::WrongEnd { expected: last_seq });
+            self.add(None, Place::End { last: None }, What::WrongEnd { expected: last_seq });
         } else if self.head != head {
-            self.add(Some(last_seq), Place::End, What::WrongHead);
+            self.add(Some(last_seq), Place::End { last: None }, What::WrongHead);
         }
         self
     }
@@ -165,6 +217,8 @@ impl Report {
             first_seq: 0,
             last_seq: 0,
             head,
+            root: None,
+            anchored: 0,
             problems: Vec::new(),
             problem_count: 0,
             ok: true,
@@ -178,47 +232,6 @@ impl Report {
             self.problems.push(Problem { seq, place, what });
         }
     }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.seq {
-            Some(seq) => write!(f, "entry {seq} ({}): {}", self.place, self.what),
-            None => write!(f, "{}: {}", self.place, self.what),
-        }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Entry(position) => write!(f, "position {position}"),
-            Self::Byte { path, offset } => write!(f, "{}, byte {offset}", path.display()),
-            Self::End => f.write_str("end of the log"),
-        }
-    }
-}
-
-impl fmt::Display for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Edited => f.write_str("was changed: it does not match its hash"),
-            Self::Unlinked => f.write_str("does not continue the entry before it"),
-            Self::Missing { from, to } if from == to => {
-                write!(f, "entry {from} is missing before it")
-            }
-            Self::Missing { from, to } => write!(f, "entries {from} to {to} are missing before it"),
-            Self::Duplicated => f.write_str("is there twice"),
-            Self::Reordered => f.write_str("is out of order"),
-            Self::Damaged(fault) => fault.fmt(f),
-            Self::WrongEnd { expected } => write!(f, "the last entry should be {expected}"),
-            Self::WrongHead => f.write_str("is not the last entry that was expected"),
-        }
-    }
-}
-
-fn as_text<S: Serializer>(value: &impl fmt::Display, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(value)
 }
 
 /// LIMIT: how many problems a report names; it counts all.

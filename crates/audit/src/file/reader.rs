@@ -6,22 +6,25 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::vec;
 
 use super::frame::{self, At, MAGIC};
 use super::{ArchiveError, Damage, EXTENSION, Fault};
-use crate::Entry;
+use crate::{Entries, Entry, Spot};
 
 /// An iterator over the entries of one archive file or of all in a folder.
 #[derive(Debug)]
 pub struct ArchiveReader {
     waiting: vec::IntoIter<PathBuf>,
     current: Option<Open>,
+    /// Where the entry returned last begins.
+    last: Option<Spot>,
 }
 
 #[derive(Debug)]
 struct Open {
-    path: PathBuf,
+    path: Arc<PathBuf>,
     file: File,
     /// The size when the file was opened; a writer may be adding to it.
     bytes: u64,
@@ -50,7 +53,7 @@ impl ArchiveReader {
             File::open(path).map_err(failed)?;
             files.push(path.to_owned());
         }
-        Ok(Self { waiting: files.into_iter(), current: None })
+        Ok(Self { waiting: files.into_iter(), current: None, last: None })
     }
 }
 
@@ -71,10 +74,20 @@ impl Iterator for ArchiveReader {
                     self.current = None;
                     return Some(Err(damage));
                 }
-                Some(found) => return Some(found),
+                Some(Ok((offset, entry))) => {
+                    self.last = Some(Spot { path: Arc::clone(&open.path), offset });
+                    return Some(Ok(entry));
+                }
+                Some(Err(damage)) => return Some(Err(damage)),
                 None => self.current = None,
             }
         }
+    }
+}
+
+impl Entries for ArchiveReader {
+    fn spot(&self) -> Option<Spot> {
+        self.last.clone()
     }
 }
 
@@ -89,12 +102,16 @@ impl Open {
             return Ok(None);
         }
         match fault_at_start(&file, bytes).map_err(unreadable)? {
-            None => Ok(Some(Self { path, file, bytes, offset: MAGIC.len() as u64 })),
+            None => {
+                let (path, offset) = (path.into(), MAGIC.len() as u64);
+                Ok(Some(Self { path, file, bytes, offset }))
+            }
             Some(fault) => Err(damage(0, fault)),
         }
     }
 
-    fn next(&mut self) -> Option<Result<Entry, Damage>> {
+    /// Returns the next entry and where it begins.
+    fn next(&mut self) -> Option<Result<(u64, Entry), Damage>> {
         let found = frame::read_at(&self.file, self.offset, self.bytes).and_then(|at| match at {
             At::End => Ok(None),
             At::Entry(entry, next) => Ok(Some((next, Ok(entry)))),
@@ -115,7 +132,8 @@ impl Open {
             }
             Err(error) => Err(Fault::Unreadable(error.kind())),
         };
-        Some(found.map_err(|what| Damage { path: self.path.clone(), offset, what }))
+        let damage = |what| Damage { path: self.path.to_path_buf(), offset, what };
+        Some(found.map(|entry| (offset, entry)).map_err(damage))
     }
 }
 

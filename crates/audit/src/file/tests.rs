@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{ArchiveError, ArchiveReader, ArchiveWriter, Fault, file_name};
 use crate::sample::{log, read, resealed};
-use crate::{BODY_BYTES_MAX, Chain, Damage, Entry, Place, What, verify};
+use crate::{BODY_BYTES_MAX, Chain, Damage, Entry, Place, Spot, Unplaced, What, verify};
 
 /// Returns a folder and, in it, an archive with these entries.
 fn archive(entries: &[Entry]) -> (TempDir, PathBuf) {
@@ -117,9 +117,10 @@ fn damage_in_the_middle_costs_only_its_entry() {
     assert_eq!(damage.what, Fault::Broken { bytes: frame_bytes(&entries[2]) as u64 });
     assert_eq!(found[3].as_ref().unwrap(), &entries[3]);
     assert_eq!(found.len(), 5);
-    let report = verify(found.into_iter(), None);
+    let report = verify(Unplaced(found.into_iter()), None);
     assert_eq!(report.problem_count, 2);
-    assert_eq!(report.problems[0].place, Place::Byte { path: path.clone(), offset: third as u64 });
+    let spot = Spot { path: path.clone().into(), offset: third as u64 };
+    assert_eq!(report.problems[0].place, Place::Byte(spot));
     assert_eq!(report.problems[1].what, What::Missing { from: 3, to: 3 });
     let error = ArchiveWriter::open(&path).unwrap_err();
     assert!(matches!(error, ArchiveError::Damaged(found) if found == damage), "never repaired");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{FileSink, SinkError};
 use crate::sample::log;
-use crate::{Entry, LineReader, verify};
+use crate::{Entry, LineReader, Unplaced, verify};
 
 fn feed(sink: &mut FileSink, entries: &[Entry]) {
     for entry in entries {
@@ -81,7 +81,7 @@ fn a_restart_between_any_two_entries_changes_nothing() {
     assert_eq!(all, (1..=9).collect::<Vec<u64>>());
     let readers = (1..=4).rev().map(|number| LineReader::open(backup(&path, number)).unwrap());
     let lines = readers.chain([LineReader::open(&path).unwrap()]).flatten();
-    assert!(verify(lines, None).ok);
+    assert!(verify(Unplaced(lines), None).ok);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use audit::{Damage, Entry, Filter, LineReader};
+use audit::{Filter, LineReader};
 
 use crate::clock;
 use crate::configuration;
@@ -67,7 +67,7 @@ struct Source {
 }
 
 /// The log's entries as they are read, in constant memory.
-type Entries = Box<dyn Iterator<Item = Result<Entry, Damage>>>;
+type Entries = Box<dyn audit::Entries>;
 
 /// A log that was found.
 #[derive(Debug)]
@@ -109,9 +109,7 @@ impl Log {
 fn lines(file: &Path, from_seq: u64) -> anyhow::Result<Entries> {
     let reader =
         LineReader::open(file).with_context(|| format!("cannot read `{}`", file.display()))?;
-    Ok(Box::new(
-        reader.filter(move |entry| entry.as_ref().map_or(true, |entry| entry.link.seq >= from_seq)),
-    ))
+    Ok(Box::new(reader.from_seq(from_seq)))
 }
 
 /// Which records are wanted.

@@ -6,8 +6,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use audit::{ArchiveError, ArchiveReader, Damage, Entry, Fault, file_name};
+use audit::{ArchiveError, ArchiveReader, Damage, Entries, Entry, Fault, Spot, file_name};
 
 use super::OpenError;
 use super::archive;
@@ -21,6 +22,8 @@ pub struct AuditTrail {
     /// The number that is wanted next.
     next: u64,
     source: Source,
+    /// Where the entry returned last begins.
+    last: Option<Spot>,
     /// How often the log was left for the archive because a segment had gone.
     returns: u32,
 }
@@ -29,7 +32,7 @@ pub struct AuditTrail {
 enum Source {
     Unread,
     Archive { files: VecDeque<PathBuf>, reader: Option<ArchiveReader> },
-    Log { walk: Option<Box<Walk>>, ready: VecDeque<Entry> },
+    Log { walk: Option<Box<Walk>>, ready: VecDeque<(Entry, Spot)> },
     Done,
 }
 
@@ -44,7 +47,7 @@ pub fn read_audit(dir: &Path, from: u64) -> AuditTrail {
 impl AuditTrail {
     pub(super) const fn of(folder: Folder, from: u64) -> Self {
         let next = if from == 0 { 1 } else { from };
-        Self { folder, next, source: Source::Unread, returns: 0 }
+        Self { folder, next, source: Source::Unread, last: None, returns: 0 }
     }
 
     /// Lists the files that can hold the wanted entry or later ones.
@@ -78,7 +81,10 @@ impl AuditTrail {
         match &mut self.source {
             Source::Archive { files, reader } => loop {
                 match reader.as_mut().and_then(Iterator::next) {
-                    Some(Ok(entry)) => return Ok(Some(entry)),
+                    Some(Ok(entry)) => {
+                        self.last = reader.as_ref().and_then(Entries::spot);
+                        return Ok(Some(entry));
+                    }
                     // The server is writing it, or crashed doing so: the log has it too.
                     Some(Err(Damage { what: Fault::TornTail { .. }, .. })) if files.is_empty() => {
                         return Ok(None);
@@ -102,7 +108,10 @@ impl AuditTrail {
                         }
                     }
                 }
-                Ok(ready.pop_front())
+                Ok(ready.pop_front().map(|(entry, spot)| {
+                    self.last = Some(spot);
+                    entry
+                }))
             }
         }
     }
@@ -160,6 +169,12 @@ impl Iterator for AuditTrail {
     }
 }
 
+impl Entries for AuditTrail {
+    fn spot(&self) -> Option<Spot> {
+        self.last.clone()
+    }
+}
+
 /// What a look for the next frame found.
 enum Fetched {
     More,
@@ -169,11 +184,17 @@ enum Fetched {
 }
 
 /// Reads the wanted entries of the next frame.
-fn fetch(walk: &mut Walk, ready: &mut VecDeque<Entry>, next: u64) -> Result<Fetched, Damage> {
+fn fetch(
+    walk: &mut Walk,
+    ready: &mut VecDeque<(Entry, Spot)>,
+    next: u64,
+) -> Result<Fetched, Damage> {
     match walk.step() {
         Ok(Step::Frame(frame)) => {
             let changes = decode(&walk.segment, &frame).map_err(|error| placed(&error))?;
-            ready.extend(entries(changes).filter(|entry| entry.link.seq >= next));
+            let spot = Spot { path: Arc::new(walk.segment.path.clone()), offset: frame.offset };
+            let wanted = entries(changes).filter(|entry| entry.link.seq >= next);
+            ready.extend(wanted.map(|entry| (entry, spot.clone())));
             Ok(Fetched::More)
         }
         Ok(Step::Next) => Ok(Fetched::More),
