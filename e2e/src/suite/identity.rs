@@ -25,13 +25,18 @@ mod certificate;
 mod connect;
 mod der;
 mod keys;
+mod servers;
+mod transport;
 
 use cases::{Case, Expected, Mint};
 use connect::{Answer, Asked, Offer};
 
 pub(super) async fn run(_effort: Effort, report: &mut Report) -> Result<()> {
     let mut tally = Tally::default();
-    certificates(report, &mut tally).await?;
+    let mint = Mint::new()?;
+    let site = site(&mint)?;
+    certificates(&site, &mint, report, &mut tally).await?;
+    servers(&site, &mint, report, &mut tally).await;
     report.figure("cases", tally.cases);
     report.figure("refused", tally.refused);
     report.figure("wrongly_accepted", tally.wrongly_accepted);
@@ -49,43 +54,81 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, answer: &Answer, expected: Expected) {
-        let (is_served, should_be) = (*answer == Answer::Served, expected == Expected::Served);
+    fn count(&mut self, outcome: Outcome, should_be: Outcome) {
         self.cases += 1;
-        self.refused += u32::from(!is_served);
-        self.wrongly_accepted += u32::from(is_served && !should_be);
-        self.wrongly_refused += u32::from(!is_served && should_be);
+        match (outcome, should_be) {
+            (Outcome::Accepted, Outcome::Accepted) => {}
+            (Outcome::Refused, Outcome::Refused) => self.refused += 1,
+            (Outcome::Accepted, Outcome::Refused) => self.wrongly_accepted += 1,
+            (Outcome::Refused, Outcome::Accepted) => self.wrongly_refused += 1,
+        }
     }
 }
 
-async fn certificates(report: &mut Report, tally: &mut Tally) -> Result<()> {
-    let mint = Mint::new()?;
-    let site = site(&mint)?;
+/// How a case ended, whatever was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Accepted,
+    Refused,
+}
+
+impl Outcome {
+    const fn of(is_accepted: bool) -> Self {
+        if is_accepted { Self::Accepted } else { Self::Refused }
+    }
+}
+
+/// Shows the gate one certificate after the other, then reads what it wrote down.
+async fn certificates(
+    site: &Site,
+    mint: &Mint,
+    report: &mut Report,
+    tally: &mut Tally,
+) -> Result<()> {
     let gate = site.start().await?;
-    let offer = offer(&site)?;
+    let offer = offer(site)?;
     let cases = cases::all();
     let mut asked = Vec::with_capacity(cases.len());
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for case in &cases {
         pace.tick().await;
-        asked.push(ask(&gate, &mint, case, offer.clone()).await);
+        asked.push((case.id.as_str(), case.expected, ask(&gate, mint, case, &offer).await));
     }
+    asked.extend(transport::all(gate.addr(), mint, &offer).await);
+    let hello = transport::good_hello(gate.addr()).await;
     gate.stop().await?;
-    let records = Records::read(&site).await?;
-    for (case, asked) in cases.iter().zip(asked) {
+    let records = Records::read(site).await?;
+    for (id, expected, asked) in asked {
         let outcome = asked.and_then(|asked| {
-            tally.count(&asked.answer, case.expected);
-            judge(case.expected, &asked, &records)
+            let should_be = Outcome::of(expected == Expected::Served);
+            tally.count(Outcome::of(asked.answer == Answer::Served), should_be);
+            judge(expected, &asked, &records)
         });
-        report.case(&case.id, outcome);
+        report.case(id, outcome);
     }
+    tally.count(Outcome::of(hello.is_ok()), Outcome::Accepted);
+    report.case("TLS.1-3", hello);
     Ok(())
 }
 
-async fn ask(gate: &Gate, mint: &Mint, case: &Case, offer: Offer) -> Result<Asked> {
+/// Shows a client of ours one server after the other.
+async fn servers(site: &Site, mint: &Mint, report: &mut Report, tally: &mut Tally) {
+    for server in servers::all() {
+        let should_be = Outcome::of(server.is_good);
+        let outcome = server.serve(site, mint).await.and_then(|is_accepted| {
+            let outcome = Outcome::of(is_accepted);
+            tally.count(outcome, should_be);
+            ensure!(outcome == should_be, "the client {outcome:?} the server");
+            Ok(())
+        });
+        report.case(server.id, outcome);
+    }
+}
+
+async fn ask(gate: &Gate, mint: &Mint, case: &Case, offer: &Offer) -> Result<Asked> {
     let shown = (case.made)(mint)?;
-    connect::ask(gate.addr(), Some(&shown), offer).await
+    connect::ask(gate.addr(), Some(&shown), offer.clone()).await
 }
 
 /// Compares an answer, and what the gate wrote down about it, with what had to come.
