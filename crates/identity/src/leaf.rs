@@ -17,7 +17,7 @@ mod signer;
 mod tests;
 
 pub use signer::SignerError;
-pub(crate) use signer::{check_signer, trust_domain};
+pub(crate) use signer::{check_intermediate, check_signer, trust_domain};
 
 /// Holds what a checked certificate says about its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,6 +27,12 @@ pub enum SignerError {
     /// It belongs to another trust domain than the one that it signs for.
     #[error("an authority's certificate belongs to another trust domain")]
     OtherDomain,
+    /// Its key usage is absent or does not name the signing of certificates.
+    #[error(
+        "an authority's certificate does not allow it to sign certificates: its key usage must \
+         name that"
+    )]
+    SignsNothing,
 }
 
 /// Writes the sentence: rustls prints foreign causes with their debug form.
@@ -50,6 +56,21 @@ pub(crate) fn check_signer(der: &[u8], domain: &str) -> Result<(), SignerError> 
         }
     }
     Ok(())
+}
+
+/// Checks in addition that a certificate between leaf and root may sign others (X.509-SVID, 4.3).
+///
+/// The chain check asks for basic constraints and leaves the key usage to its caller. Roots are
+/// exempt: they are trusted by choice, and old ones have none.
+pub(crate) fn check_intermediate(der: &[u8], domain: &str) -> Result<(), SignerError> {
+    check_signer(der, domain)?;
+    let certificate = parse(der).map_err(|_details| SignerError::Unreadable)?;
+    let usage = certificate.key_usage().map_err(|_details| SignerError::Unreadable)?;
+    if usage.is_some_and(|usage| usage.value.key_cert_sign()) {
+        Ok(())
+    } else {
+        Err(SignerError::SignsNothing)
+    }
 }
 
 /// Returns the trust domain that a leaf names, or nothing if it is no identity at all.

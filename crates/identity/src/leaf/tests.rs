@@ -303,3 +303,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_intermediate_may_sign_certificates_and_says_so() {
+    let authority = |usages: &[KeyUsagePurpose]| {
+        mint(|params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.key_usages = usages.to_vec();
+            params.extended_key_usages = vec![];
+            params.subject_alt_names = vec![uri("spiffe://mas")];
+        })
+    };
+    let signing = [KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    assert_eq!(check_intermediate(&authority(&signing), "mas"), Ok(()));
+    let other = check_intermediate(&authority(&signing), "other.org");
+    assert_eq!(other, Err(SignerError::OtherDomain));
+    for usages in [&[][..], &[KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature]] {
+        let refused = check_intermediate(&authority(usages), "mas");
+        assert_eq!(refused, Err(SignerError::SignsNothing), "{usages:?}");
+        // A root is trusted because it was chosen.
+        assert_eq!(check_signer(&authority(usages), "mas"), Ok(()));
+    }
+}

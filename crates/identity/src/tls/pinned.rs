@@ -14,7 +14,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 use thiserror::Error;
 
-use crate::leaf::{self, LeafError, Purpose};
+use crate::leaf::{self, LeafError, Purpose, SignerError};
 use crate::spiffe::SpiffeId;
 
 pub(super) fn verifier(
@@ -41,6 +41,8 @@ struct PinnedServer {
 enum NotPinned {
     #[error(transparent)]
     Leaf(#[from] LeafError),
+    #[error(transparent)]
+    Signer(#[from] SignerError),
     #[error("the server is `{found}`, not `{expected}`")]
     Other { expected: SpiffeId, found: SpiffeId },
 }
@@ -53,7 +55,14 @@ impl fmt::Debug for NotPinned {
 }
 
 impl PinnedServer {
-    fn check_identity(&self, der: &CertificateDer<'_>) -> Result<(), NotPinned> {
+    fn check_identity(
+        &self,
+        der: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Result<(), NotPinned> {
+        for signer in intermediates {
+            leaf::check_intermediate(signer, self.expected.trust_domain())?;
+        }
         let peer = leaf::check(der, Purpose::Server)?;
         if peer.spiffe_id == self.expected {
             Ok(())
@@ -79,7 +88,7 @@ impl ServerCertVerifier for PinnedServer {
             now,
             self.algorithms.all,
         )?;
-        self.check_identity(end_entity)
+        self.check_identity(end_entity, intermediates)
             .map_err(|refused| CertificateError::Other(OtherError(Arc::new(refused))))?;
         Ok(ServerCertVerified::assertion())
     }

@@ -179,7 +179,7 @@ impl ClientCertVerifier for Trust {
         let verifier = verifier.ok_or(CertificateError::UnknownIssuer)?;
         let verified = verifier.verify_client_cert(leaf, signers, now)?;
         for signer in signers {
-            leaf::check_signer(signer, domain)
+            leaf::check_intermediate(signer, domain)
                 .map_err(|broken| CertificateError::Other(OtherError(Arc::new(broken))))?;
         }
         Ok(verified)

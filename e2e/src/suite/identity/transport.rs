@@ -28,7 +28,7 @@ pub(super) async fn all(to: SocketAddr, mint: &Mint, offer: &Offer) -> Vec<Tried
         let shown = mint.show(&mint.leaf())?;
         connect::ask(to, Some(&shown), Offer { protocol: b"http/1.1", ..offer.clone() }).await
     };
-    tried.push(("TLS.http-1", Expected::NoHandshake("application protocol"), older.await));
+    tried.push(("TLS.http-1", Expected::NoHandshake("support any known protocol"), older.await));
     tried
 }
 
@@ -40,12 +40,12 @@ pub(super) async fn good_hello(to: SocketAddr) -> Result<()> {
 }
 
 fn raw() -> Vec<(&'static str, Vec<u8>, &'static str)> {
-    let old = "SupportedVersions";
+    let (old, older) = ("SupportedVersions", "Tls12NotOffered");
     vec![
         ("TLS.1-2", hello(0x0303, false), old),
-        ("TLS.1-1", hello(0x0302, false), old),
-        ("TLS.1-0", hello(0x0301, false), old),
-        ("TLS.ssl-3", hello(0x0300, false), old),
+        ("TLS.1-1", hello(0x0302, false), older),
+        ("TLS.1-0", hello(0x0301, false), older),
+        ("TLS.ssl-3", hello(0x0300, false), older),
         ("TLS.plain-http-2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), "corrupt"),
         ("TLS.plain-http-1", b"GET / HTTP/1.1\r\nhost: gate\r\n\r\n".to_vec(), "corrupt"),
         ("TLS.zeros", vec![0; 512], "corrupt"),

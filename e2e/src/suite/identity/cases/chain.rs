@@ -190,7 +190,7 @@ fn signing_identities(cases: &mut Vec<Case>) {
     cases.push(case("X10.domain", Served, move |mint| {
         mint.show_below(&mint.authority().with(named("spiffe://mas")))
     }));
-    let refused = NoHandshake("path in its SPIFFE ID");
+    let refused = NoHandshake("not the ID of a trust domain");
     cases.push(case("X10.path", refused, move |mint| {
         mint.show_below(&mint.authority().with(named(ID)))
     }));
