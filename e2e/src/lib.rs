@@ -8,12 +8,16 @@
 //! | `site` | a folder with an authority, certificates and a configuration |
 //! | `gate` | a server process: started, stopped, killed, started again |
 //! | `program` | one run of the command line |
+//! | `frail` | a disk whose power can be cut, in memory, mounted through FUSE |
+//! | `dice` | random numbers from a seed |
 //! | `foreign` | a run of Python with clients that nobody here wrote |
 //! | `started` | a process that goes on while the test does |
 //! | `patience` | waiting for something with a deadline |
 //! | `suite` | the long suites, which the binary `suite` of this crate runs |
 
+mod dice;
 mod foreign;
+mod frail;
 mod gate;
 mod patience;
 mod program;
@@ -21,7 +25,9 @@ mod site;
 mod started;
 mod suite;
 
+pub use dice::Dice;
 pub use foreign::Foreign;
+pub use frail::{FrailDisk, Loss};
 pub use gate::{Gate, Start};
 pub use patience::eventually;
 pub use program::{Program, Run, binary};
