@@ -1,6 +1,6 @@
 //! A certificate authority for development and tests: makes itself, servers' and agents' leaves.
 //!
-//! It keeps no list of what it issued and revokes nothing; a real installation brings its own
+//! It keeps no list of what it issued, so who revokes says all that is revoked; a real installation brings its own
 //! authority, for example SPIRE.
 
 use std::fmt;
@@ -9,14 +9,18 @@ use std::path::Path;
 
 use aws_lc_rs::rand;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SanType, SerialNumber,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use thiserror::Error;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::files::{self, Audience, FileError, Overwrite};
+use crate::leaf;
 use crate::spiffe::SpiffeId;
 use crate::tls::{TlsError, certified_key};
 
@@ -114,6 +118,36 @@ impl DevCa {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.subject_alt_names = vec![uri(id)?];
         self.issue(params)
+    }
+
+    /// Signs a list of certificates that are taken back, as PEM; it replaces every earlier list.
+    ///
+    /// The certificates are given as PEM, leaf first; the list holds until `validity` ends.
+    ///
+    /// # Errors
+    /// Returns an error if a certificate cannot be read, or the time cannot stand in a list.
+    pub fn revocation_list(&self, revoked: &[&str], validity: Validity) -> Result<String, CaError> {
+        let this_update = instant(validity.not_before_unix)?;
+        let revoke = |pem: &&str| {
+            let der = CertificateDer::from_pem_slice(pem.as_bytes());
+            let serial = der.ok().and_then(|der| leaf::serial(&der).ok());
+            Ok(RevokedCertParams {
+                serial_number: SerialNumber::from(serial.ok_or(CaError::CertificateUnreadable)?),
+                revocation_time: this_update,
+                reason_code: None,
+                invalidity_date: None,
+            })
+        };
+        let list = CertificateRevocationListParams {
+            this_update,
+            next_update: instant(validity.not_after_unix)?,
+            // Lists are numbered upwards, by the time when they were made.
+            crl_number: u64::try_from(validity.not_before_unix).unwrap_or(0).into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(revoke).collect::<Result<_, CaError>>()?,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer)?.pem()?)
     }
 
     fn issue(&self, mut params: CertificateParams) -> Result<Issued, CaError> {
@@ -234,6 +268,9 @@ pub enum CaError {
     /// The certificate would end before it begins.
     #[error("a certificate cannot end before it begins")]
     EndsBeforeBegin,
+    /// What is to be revoked is no certificate.
+    #[error("a certificate that is to be revoked cannot be read: give its PEM file")]
+    CertificateUnreadable,
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Random,

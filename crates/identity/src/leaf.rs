@@ -76,6 +76,11 @@ pub(crate) fn validity(der: &[u8]) -> Result<(i64, i64), LeafError> {
     Ok((validity.not_before.timestamp(), validity.not_after.timestamp()))
 }
 
+/// Reads the serial number of a certificate, as it is written there.
+pub(crate) fn serial(der: &[u8]) -> Result<Vec<u8>, LeafError> {
+    Ok(parse(der)?.raw_serial().to_owned())
+}
+
 /// Tells whether a certificate calls itself one of an authority.
 pub(crate) fn is_authority(der: &[u8]) -> bool {
     parse(der).is_ok_and(|certificate| check_constraints(&certificate) == Err(LeafError::IsCa))

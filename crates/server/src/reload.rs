@@ -117,7 +117,7 @@ impl TlsFiles {
             return self.is_pending.then_some(look);
         }
         for _look in 0..LOOKS_MAX {
-            tokio::time::sleep(SETTLES_WITHIN.min(self.reload_every)).await;
+            tokio::time::sleep(SETTLES_WITHIN).await;
             let again = self.glance().await?;
             if again == look {
                 return Some(look);

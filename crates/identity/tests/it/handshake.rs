@@ -7,9 +7,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, SanType,
 };
+use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ServerSessionMemoryCache;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, Error, HandshakeKind, PeerIncompatible,
     ProtocolVersion, RootCertStore, ServerConfig, ServerConnection,
@@ -150,6 +152,32 @@ fn no_connection_is_resumed() {
         assert!(full.contains(&pair.server.handshake_kind().unwrap()));
         assert_eq!(pair.client.tls13_tickets_received(), 0);
     }
+}
+
+#[test]
+fn a_ticket_and_early_data_are_ignored_and_the_certificate_is_asked_for_anew() {
+    let site = Site::new();
+    // A server that hands out tickets and takes early data, with the name and key of ours.
+    let mut careless = (*site.server()).clone();
+    careless.session_storage = ServerSessionMemoryCache::new(8);
+    careless.send_tls13_tickets = 2;
+    careless.max_early_data_size = 1_024;
+    let careless = Arc::new(careless);
+    let mut client = (*agent(&site)).clone();
+    client.resumption = Resumption::in_memory_sessions(8);
+    client.enable_early_data = true;
+    let client = Arc::new(client);
+    let kind = |server: &Arc<ServerConfig>| {
+        let pair = connect(Arc::clone(&client), Arc::clone(server)).unwrap();
+        (pair.server.handshake_kind().unwrap(), pair.client.tls13_tickets_received())
+    };
+    assert_eq!(kind(&careless), (HandshakeKind::Full, 2));
+    // The client now has tickets and offers them, as the careless server can tell.
+    assert_eq!(kind(&careless).0, HandshakeKind::Resumed);
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut offering = ClientConnection::new(Arc::clone(&client), name).unwrap();
+    assert!(offering.early_data().is_some());
+    assert_eq!(kind(&site.server()), (HandshakeKind::Full, 0));
 }
 
 #[test]

@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use identity::{Bundle, BundleError, ListError, ListExpiry, RevocationLists, SignerError, Trust};
+use identity::{
+    Bundle, BundleError, DevCa, ListError, ListExpiry, RevocationLists, SignerError, Trust,
+};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
     CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope, DistinguishedName, DnType, IsCa,
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams, SanType,
     SerialNumber,
 };
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::{CertificateError, Error};
 use time::OffsetDateTime;
 
-use crate::site::{DAY, NOW};
+use crate::site::{DAY, NOW, agent_id, valid};
 
 /// An authority, of the root or below it.
 type Ca = CertifiedIssuer<'static, KeyPair>;
@@ -274,6 +277,21 @@ fn a_chain_is_judged_again_when_its_intermediate_ends() {
 }
 
 #[test]
+fn a_leaf_is_valid_to_the_second_by_the_servers_time() {
+    let own = root("own");
+    let trust = trust(&[&own], &RevocationLists::default());
+    for (from, until, is_good) in
+        [(0, 0, true), (-1, -1, false), (1, 1, false), (-1, 0, true), (0, 1, true)]
+    {
+        let mut params = params("leaf", NOW + until);
+        params.not_before = at(NOW + from);
+        params.subject_alt_names = vec![uri(HELPDESK)];
+        let leaf = params.signed_by(&key(), &own).unwrap().der().clone();
+        assert_eq!(trust.verify(&[leaf], now()).is_ok(), is_good, "{from} {until}");
+    }
+}
+
+#[test]
 fn the_digest_tells_one_trust_from_another() {
     let (one, other) = (root("one"), root("other"));
     let none = RevocationLists::default();
@@ -290,4 +308,18 @@ fn the_digest_tells_one_trust_from_another() {
     ] {
         assert_ne!(both.digest(), unlike.digest());
     }
+}
+
+#[test]
+fn the_development_authority_revokes_what_it_issued() {
+    let ca = DevCa::create("dev", NOW).unwrap();
+    let [good, bad] = [1, 2].map(|_| ca.issue_agent(&agent_id(), valid()).unwrap().cert_pem);
+    let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let pem = ca.revocation_list(&[&bad], valid()).unwrap();
+    let list = CertificateRevocationListDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let bundle = Bundle::new("mas", vec![der(ca.cert_pem())]).unwrap();
+    let trust = Trust::new("mas", &bundle, &BTreeMap::new(), &lists(vec![list])).unwrap();
+    trust.verify(&[der(&good)], now()).unwrap();
+    assert_eq!(refusal(&trust, &[der(&bad)]), CertificateError::Revoked);
+    assert!(ca.revocation_list(&["no certificate"], valid()).is_err());
 }

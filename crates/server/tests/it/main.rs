@@ -11,4 +11,6 @@ mod raw;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod revoked;
+#[cfg(test)]
 mod site;

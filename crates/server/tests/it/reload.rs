@@ -50,7 +50,7 @@ async fn a_broken_file_leaves_what_is_in_force_until_it_is_mended() {
     let good = std::fs::read(&cert).unwrap();
     std::fs::write(&cert, "-----BEGIN CERTIFICATE-----\nno").unwrap();
     // Long enough for several looks at the file.
-    let looks = tokio::time::sleep(std::time::Duration::from_millis(200));
+    let looks = tokio::time::sleep(std::time::Duration::from_millis(800));
     looks.await;
     assert_eq!(shown(&site).await, before);
     assert!(site.records().await.iter().all(|one| one.event_type != "config.tls_reloaded"));

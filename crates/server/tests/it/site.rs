@@ -42,7 +42,6 @@ pub(crate) enum Engine {
 }
 
 /// What a server is started with; the agents `a` and `b` may always send to each other.
-#[derive(Default)]
 pub(crate) struct Plan {
     /// Which store it has.
     pub(crate) engine: Engine,
@@ -52,6 +51,26 @@ pub(crate) struct Plan {
     pub(crate) agents: String,
     /// Further sections, as YAML.
     pub(crate) more: &'static str,
+    /// Further entries of `server`, as lines of YAML.
+    pub(crate) server: &'static str,
+    /// Further entries of `server.tls`, as YAML.
+    pub(crate) tls: &'static str,
+    /// Files that are there before the server starts; made with its authority.
+    pub(crate) files: Box<dyn FnOnce(&DevCa) -> Vec<(&'static str, String)> + Send>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            engine: Engine::default(),
+            limits: "",
+            agents: String::new(),
+            more: "",
+            server: "",
+            tls: "",
+            files: Box::new(|_ca| Vec::new()),
+        }
+    }
 }
 
 impl Site {
@@ -67,11 +86,14 @@ impl Site {
         let boss = ca.issue_agent(&operators.format("boss").unwrap(), day()).unwrap();
         boss.save(folder.path(), "boss", Overwrite::Refuse).unwrap();
         let file = folder.path().join("palisade.yaml");
-        let Plan { engine, limits, agents, more } = plan;
+        let Plan { engine, limits, agents, more, server, tls, files } = plan;
+        for (name, text) in files(&ca) {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
         let text = format!(
             "server:\n  listen: '127.0.0.1:0'\n  tls: {{ cert: server.pem, key: server.key, \
-             client_ca: ca.pem, reload_seconds: 0.02 }}\n  limits: {{ {limits} }}\nagents:\n  \
-             a: {{ allow: [b] }}\n  b: {{ allow: [a] }}\n{agents}operators: [boss]\n{more}"
+             client_ca: ca.pem, reload_seconds: 0.02, {tls} }}\n{server}  limits: {{ {limits} \
+             }}\nagents:\n  a: {{ allow: [b] }}\n  b: {{ allow: [a] }}\n{agents}operators: [boss]\n{more}"
         );
         std::fs::write(&file, text).unwrap();
         let config = config::load(&file, &Environment::default()).unwrap();

@@ -165,3 +165,25 @@ fn is_traceparent(text: &str) -> bool {
     let is_hex = |part: &str| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     parts.iter().map(|part| part.len()).eq([2, 32, 16, 2]) && parts.iter().all(|part| is_hex(part))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_is_cut_speaks_for_nobody() {
+        let principal = Principal {
+            kind: PrincipalKind::Operator("boss".to_owned()),
+            spiffe_id: "spiffe://mas/operator/boss".to_owned(),
+            valid_until: Timestamp::default(),
+        };
+        let peer = Peer::new(Caller::Verified(principal), ([127, 0, 0, 1], 1).into());
+        assert!(matches!(peer.caller(), Caller::Verified(_)));
+        for code in ["certificate_revoked", "certificate_untrusted"] {
+            peer.reject(Rejection { code, reason: String::new() });
+            let Caller::Rejected(rejection) = peer.caller() else { panic!("still trusted") };
+            assert_eq!(rejection.code, "certificate_revoked");
+        }
+        assert_eq!(peer.id(), "spiffe://mas/operator/boss");
+    }
+}

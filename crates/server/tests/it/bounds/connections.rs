@@ -86,6 +86,7 @@ async fn three_hundred_agents_each_get_their_message() {
         limits: PATIENT,
         agents: format!("{agents}  hub: {{ allow: ['*'] }}\n"),
         more: "gateway: { rate_limit: { per_minute: 1000, per_hour: 1000 } }",
+        ..Plan::default()
     })
     .await;
     issue(&site.ca, "hub", day(), site.folder());

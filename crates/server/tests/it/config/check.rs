@@ -91,6 +91,40 @@ fn one_spiffe_id_is_never_an_agent_and_an_operator() {
 }
 
 #[test]
+fn trust_domains_and_the_agents_of_them_go_together() {
+    let load = |domains: &str, agents: &str| {
+        let text =
+            format!("{TLS}  spiffe: {{ federated: {{ {domains} }} }}\nagents: {{ {agents} }}\n");
+        let errors = Folder::with("palisade.yaml", text).load(&[]);
+        errors
+            .map_err(|errors| errors.iter().map(|error| error.path.to_string()).collect::<Vec<_>>())
+    };
+    let other = "other.org: other.pem";
+    let config = load(other, "p: { spiffe_id: 'spiffe://other.org/x' }").unwrap();
+    assert!(config.server.federated["other.org"].is_absolute());
+    assert_eq!(config.agents["p"].spiffe_id.as_ref().unwrap().as_str(), "spiffe://other.org/x");
+    let named = "a: { spiffe_id: 'spiffe://mas/agent/b' }, b: { spiffe_id: 'spiffe://mas/b' }";
+    load("", named).unwrap();
+    for (domains, agents, place) in [
+        ("mas: ca.pem", "", "server.spiffe.federated.mas"),
+        ("spiffe://x: ca.pem", "", "server.spiffe.federated.spiffe://x"),
+        ("x: ''", "", "server.spiffe.federated.x"),
+        ("", "p: { spiffe_id: 'spiffe://other.org/x' }", "agents.p.spiffe_id"),
+        (other, "p: { spiffe_id: 'spiffe://other.org' }", "agents.p.spiffe_id"),
+        (other, "p: { spiffe_id: 'other.org/x' }", "agents.p.spiffe_id"),
+        ("", "p: { spiffe_id: 'spiffe://mas/operator/boss' }", "agents.p.spiffe_id"),
+        ("", "p: { spiffe_id: 'spiffe://mas/agent/q' }, q: {}", "agents.p.spiffe_id"),
+        (
+            other,
+            "p: { spiffe_id: 'spiffe://other.org/x' }, q: { spiffe_id: 'spiffe://other.org/x' }",
+            "agents.q.spiffe_id",
+        ),
+    ] {
+        assert_eq!(load(domains, agents).unwrap_err(), [place], "{domains} {agents}");
+    }
+}
+
+#[test]
 fn a_full_file_becomes_rules_limits_and_paths() {
     let text = "\
 gateway: { rate_limit: { per_minute: 7 }, features: { rbac: yes },
