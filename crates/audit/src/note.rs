@@ -63,6 +63,19 @@ pub enum NoteError {
     },
 }
 
+impl NoteError {
+    /// Returns the stable code for this error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) | Self::NotACheckpoint(_) => "checkpoint_malformed",
+            Self::NotSigned { .. } => "checkpoint_unsigned",
+            Self::BadSignature { .. } => "checkpoint_forged",
+            Self::AnotherLog { .. } => "checkpoint_of_another_log",
+        }
+    }
+}
+
 impl Note {
     /// Makes a note that nobody has signed.
     ///

@@ -110,8 +110,11 @@ pub(crate) fn read_list(path: &Path) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
-/// Reads a file that only its owner may have access to.
-pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+/// Reads a file that only its owner may have access to; what is read is wiped when dropped.
+///
+/// # Errors
+/// Refuses a file that others than its owner may read, that is no regular file, or is over 1 MiB.
+pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let file = open(path)?;
     let metadata = file.metadata().map_err(|source| unreadable(path, source))?;
     let mode = metadata.permissions().mode() & 0o777;
@@ -164,6 +167,14 @@ fn unreadable(path: &Path, source: io::Error) -> FileError {
 pub(crate) enum Audience {
     Everyone,
     Owner,
+}
+
+/// Writes a file that only its owner may have access to; it appears whole or not at all.
+///
+/// # Errors
+/// Fails if the file exists and may not be replaced, or cannot be written.
+pub fn write_secret(path: &Path, bytes: &[u8], overwrite: Overwrite) -> Result<(), FileError> {
+    write(path, bytes, Audience::Owner, overwrite)
 }
 
 /// Writes a file so that it appears whole or not at all, and never under a wider mode than wanted.

@@ -21,7 +21,7 @@ mod spiffe;
 mod tls;
 
 pub use ca::{CaError, DevCa, Issued, LEAF_DAYS_DEFAULT, Validity};
-pub use files::{FileError, Overwrite};
+pub use files::{FileError, Overwrite, read_secret, write_secret};
 pub use leaf::{FormatReason, LeafError, PeerCertificate, SignerError, check_leaf};
 pub use seal::{OpeningKey, PLAINTEXT_BYTES_MAX, SEALED_PREFIX, SealError, SealingKey, open, seal};
 pub use spiffe::{IdPattern, IdPatternError, SpiffeId, SpiffeIdError};

@@ -28,7 +28,9 @@ pub use summary::Summary;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use audit::VerifierKey;
 use identity::{IdPattern, SealingKey, SpiffeId};
 
 use self::error::Report;
@@ -56,6 +58,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// Where messages, rules and the audit log are kept.
     pub storage: Storage,
+    /// Signed checkpoints over the audit log, and who else watches it.
+    pub audit: Audit,
     /// What works, but perhaps not as meant; one sentence each, with its place.
     pub warnings: Vec<String>,
     /// Names what was set in the file and the environment: SHA-256, in hexadecimal, of its JSON
@@ -119,6 +123,30 @@ pub struct Gateway {
     pub dlp: inspect::DlpSpec,
     /// A copy of the audit log as JSON lines.
     pub audit: AuditFile,
+}
+
+/// Signed checkpoints over the audit log, and who else watches it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Audit {
+    /// The file with the key that signs checkpoints; without one there are none.
+    pub signing_key: Option<PathBuf>,
+    /// The least time between two checkpoints.
+    pub checkpoint_every: Duration,
+    /// How many older checkpoints are kept.
+    pub checkpoints_kept: usize,
+    /// Who cosigns each checkpoint.
+    pub witnesses: Vec<Witness>,
+}
+
+/// Someone who cosigns checkpoints and refuses a changed history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Witness {
+    /// Where it is asked: `http://`, host and perhaps port and path.
+    pub url: String,
+    /// With which key it answers.
+    pub key: VerifierKey,
 }
 
 /// Reads a configuration file, lets the environment override single keys and checks the whole.

@@ -64,6 +64,19 @@ pub enum KeyError {
     Failed,
 }
 
+impl KeyError {
+    /// Returns the stable code for this error.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed | Self::MalformedSecret | Self::WrongId => "key_malformed",
+            Self::UnknownType => "key_type",
+            Self::BadName => "key_name",
+            Self::Failed => "key_failed",
+        }
+    }
+}
+
 impl KeyKind {
     const fn byte(self) -> u8 {
         match self {

@@ -16,6 +16,7 @@ use crate::output::Output;
 
 mod check;
 mod export;
+mod key;
 mod show;
 mod tail;
 
@@ -36,6 +37,8 @@ enum Action {
     Query(QueryArgs),
     /// Check that every record is unchanged, present, once and in order; exit code 1 if not.
     Verify(check::CheckArgs),
+    /// Make the key that signs checkpoints, or that of a witness, and print its public half.
+    Key(key::KeyArgs),
     /// Write records as CSV for spreadsheets or as a JSON array.
     Export(export::ExportArgs),
 }
@@ -166,8 +169,12 @@ impl Select {
 
 /// Reads, checks or exports the log.
 pub(crate) async fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
+    if let Action::Key(args) = &args.action {
+        return key::run(args, out);
+    }
     let log = args.source.find()?;
     match args.action {
+        Action::Key(args) => key::run(&args, out),
         Action::Tail(args) => tail::run(&args, &log, out).await,
         Action::Query(args) => {
             let filter = args.select.filter(args.limit)?;

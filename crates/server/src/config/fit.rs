@@ -280,6 +280,13 @@ fn check(format: Option<&str>, text: &str) -> Result<(), &'static str> {
             Err("a trust domain has 1 to 255 lower-case letters, digits, `.`, `-` or `_`, and no \
              `spiffe://`")
         }
+        Some("witness-url") if !is_witness_url(text) => {
+            Err("must be http://, a host and perhaps port and path, such as http://10.0.0.7:8091; \
+             plain HTTP, because all that is said is signed")
+        }
+        Some("witness-key") if !is_witness_key(text) => {
+            Err("is no public key of a witness; copy what `palisade audit key --witness` printed")
+        }
         Some("agent-id" | "operator-name" | "role-name") if !is_name(text) => {
             Err("a name has 1 to 64 letters, digits, `_` or `-`")
         }
@@ -289,6 +296,19 @@ fn check(format: Option<&str>, text: &str) -> Result<(), &'static str> {
 
 fn is_trust_domain(text: &str) -> bool {
     identity::SpiffeId::parse(&format!("spiffe://{text}")).is_ok_and(|id| id.path().is_empty())
+}
+
+fn is_witness_url(text: &str) -> bool {
+    text.parse::<http::Uri>().is_ok_and(|url| {
+        url.scheme_str() == Some("http")
+            && url.host().is_some_and(|host| !host.is_empty())
+            && url.query().is_none()
+            && !text.contains('@')
+    })
+}
+
+fn is_witness_key(text: &str) -> bool {
+    audit::VerifierKey::parse(text).is_ok_and(|key| key.kind() == audit::KeyKind::Witness)
 }
 
 fn is_name(text: &str) -> bool {

@@ -12,9 +12,9 @@ use super::domains;
 use super::error::{ConfigError, ConfigErrorCode, Report};
 use super::fit;
 use super::keys::{Keys, Kind};
-use super::sections::{AgentKeys, File, GatewayKeys, SpiffeKeys};
+use super::sections::{AgentKeys, AuditKeys, File, GatewayKeys, SpiffeKeys};
 use super::tree::{Key, Node, Value};
-use super::{Agent, Config, Gateway, Server};
+use super::{Agent, Audit, Config, Gateway, Server, Witness};
 
 /// Makes the configuration from what the file says.
 ///
@@ -59,6 +59,7 @@ pub(super) fn resolve(
         validation: file.validation,
         delivery: file.delivery,
         storage: file.storage,
+        audit: audit(file.audit),
         warnings: Vec::new(),
         // Made from the same values by `load`, which has them as text.
         fingerprint: String::new(),
@@ -68,6 +69,7 @@ pub(super) fn resolve(
     resolve.dlp(&config);
     resolve.sizes(&config);
     resolve.folder(&mut config, path);
+    resolve.audit(&config);
     config.warnings = resolve.warnings;
     if resolve.report.is_empty() { Ok(config) } else { Err(resolve.report.into_errors()) }
 }
@@ -220,6 +222,26 @@ impl Resolve<'_> {
         at.map_or_else(|| place.to_owned(), |at| format!("{place}[{at}].{field}"))
     }
 
+    fn audit(&mut self, config: &Config) {
+        let key = config.audit.signing_key.as_ref();
+        if key.is_some_and(|key| key.starts_with(&config.storage.path)) {
+            let message = "is in the store's folder: who can change the log could sign it too; \
+                           keep the key elsewhere";
+            self.add("audit.signing_key", message);
+        }
+        if key.is_none() && !config.audit.witnesses.is_empty() {
+            let message = "has no effect without audit.signing_key; make a key with `palisade \
+                           audit key`";
+            self.add("audit.witnesses", message);
+        }
+        for (at, witness) in config.audit.witnesses.iter().enumerate() {
+            let before = config.audit.witnesses.iter().take(at);
+            if before.into_iter().any(|other| other.key == witness.key) {
+                self.add(&format!("audit.witnesses[{at}].key"), "is there twice");
+            }
+        }
+    }
+
     fn sizes(&mut self, config: &Config) {
         let message_max = wide(config.server.limits.message_bytes_max);
         let envelope_max = wide(config.delivery.envelope_bytes_max);
@@ -295,9 +317,23 @@ impl Resolve<'_> {
         let files = [&mut tls.cert, &mut tls.key, &mut tls.client_ca, &mut config.storage.path];
         let files = files.into_iter().chain(tls.crl.as_mut());
         let files = files.chain(config.server.federated.values_mut());
+        let files = files.chain(config.audit.signing_key.as_mut());
         for file in files.chain(config.gateway.audit.file_path.as_mut()) {
             *file = folder.join(&*file);
         }
+    }
+}
+
+fn audit(keys: AuditKeys) -> Audit {
+    let witnesses = keys.witnesses.into_iter().filter_map(|witness| {
+        // The form of the key has been checked with the key alone.
+        Some(Witness { key: witness.key.parse().ok()?, url: witness.url })
+    });
+    Audit {
+        signing_key: keys.signing_key,
+        checkpoint_every: keys.checkpoint_every,
+        checkpoints_kept: keys.checkpoints_kept,
+        witnesses: witnesses.collect(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Nothing here looks at another key or at the file's place: that is `resolve`'s part.
 
 mod agents;
+mod audit;
 mod delivery;
 mod dlp;
 mod gateway;
@@ -14,6 +15,7 @@ mod units;
 
 pub(super) use agents::{AgentKeys, Agents, Roles};
 pub use agents::{AgentLimits, Role};
+pub(super) use audit::AuditKeys;
 pub use delivery::{Delivery, Offline, Validation};
 pub(super) use dlp::DlpKeys;
 pub(super) use gateway::GatewayKeys;
@@ -59,4 +61,7 @@ pub(super) struct File {
     /// Where messages, rules and the audit log are kept.
     #[serde(default)]
     pub(super) storage: Storage,
+    /// Signed checkpoints over the audit log, and who else watches it.
+    #[serde(default)]
+    pub(super) audit: AuditKeys,
 }
