@@ -51,6 +51,8 @@ enum Verb {
     Dlq(verbs::dlq::Args),
     /// Read, verify and export the audit log.
     Audit(verbs::audit::Args),
+    /// Cosign the checkpoints of audit logs, on another machine than theirs.
+    Witness(verbs::witness::Args),
     /// Run the gate's inspection on standard input.
     Inspect(verbs::inspect::Args),
     /// Check a configuration, or print its schema.
@@ -66,7 +68,7 @@ enum Verb {
 impl Verb {
     /// Says what is logged unless the environment asks for something else.
     fn log_level(&self) -> &'static str {
-        if matches!(self, Self::Serve(_)) { "info" } else { "warn" }
+        if matches!(self, Self::Serve(_) | Self::Witness(_)) { "info" } else { "warn" }
     }
 
     async fn run(self, out: &Output) -> anyhow::Result<ExitCode> {
@@ -81,6 +83,7 @@ impl Verb {
             Self::Agents(args) => Box::pin(verbs::agents::run(args, out)).await,
             Self::Dlq(args) => Box::pin(verbs::dlq::run(args, out)).await,
             Self::Audit(args) => Box::pin(verbs::audit::run(args, out)).await,
+            Self::Witness(args) => Box::pin(verbs::witness::run(args, out)).await,
             Self::Inspect(args) => Box::pin(verbs::inspect::run(args, out)).await,
             Self::Config(args) => Box::pin(verbs::config::run(args, out)).await,
             Self::Cert(args) => Box::pin(verbs::cert::run(args, out)).await,

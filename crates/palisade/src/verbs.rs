@@ -17,3 +17,4 @@ pub(crate) mod request;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod witness;

@@ -16,6 +16,7 @@ const EDGES: &[Allowed] = &[
     Allowed { package: "wire", normal: &[], dev: &[] },
     Allowed { package: "audit", normal: &[], dev: &[] },
     Allowed { package: "identity", normal: &[], dev: &[] },
+    Allowed { package: "witness", normal: &["audit"], dev: &[] },
     Allowed { package: "inspect", normal: &[], dev: &[] },
     Allowed { package: "policy", normal: &[], dev: &[] },
     Allowed { package: "gate", normal: &["audit", "inspect", "policy"], dev: &["store"] },
@@ -23,7 +24,7 @@ const EDGES: &[Allowed] = &[
     Allowed { package: "palisade-client", normal: &["identity", "wire"], dev: &[] },
     Allowed {
         package: "server",
-        normal: &["audit", "gate", "identity", "inspect", "policy", "store", "wire"],
+        normal: &["audit", "gate", "identity", "inspect", "policy", "store", "wire", "witness"],
         dev: &["palisade-client"],
     },
     Allowed {
@@ -38,6 +39,7 @@ const EDGES: &[Allowed] = &[
             "server",
             "store",
             "wire",
+            "witness",
         ],
         dev: &[],
     },

@@ -16,7 +16,7 @@ use crate::output::Output;
 
 mod check;
 mod export;
-mod key;
+pub(crate) mod key;
 mod show;
 mod tail;
 

@@ -65,7 +65,7 @@ pub(crate) async fn serve(
 }
 
 /// Resolves at the first SIGTERM or SIGINT; listens for them from now on.
-fn told_to_end() -> anyhow::Result<impl Future<Output = ()> + Send> {
+pub(crate) fn told_to_end() -> anyhow::Result<impl Future<Output = ()> + Send> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     Ok(async move {

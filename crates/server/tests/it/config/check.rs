@@ -39,6 +39,37 @@ fn rules_that_make_no_sense_are_reported_at_their_entry() {
 }
 
 #[test]
+fn what_cannot_sign_or_cosign_is_refused_at_its_key() {
+    let log = "log+3c534a2f+AUsK23yvzarqCoslRuGz2pgl43FpeNmkqvbn/q/js0JE";
+    let key = "witness/83104928+7454b450+BBO+fSqyDZqaXds8nw8x+jl39UUOPlqZwn3FIz5Nocdy";
+    let witness = |url: &str, key: &str| format!("{{ url: \"{url}\", key: \"{key}\" }}");
+    let signing = "signing_key: a.key";
+    for (text, path) in [
+        ("signing_key: data/a.key".to_owned(), "audit.signing_key"),
+        (format!("witnesses: [{}]", witness("http://a", key)), "audit.witnesses"),
+        (
+            format!("{signing}, witnesses: [{}]", witness("https://a", key)),
+            "audit.witnesses[0].url",
+        ),
+        (format!("{signing}, witnesses: [{}]", witness("a:1", key)), "audit.witnesses[0].url"),
+        (format!("{signing}, witnesses: [{}]", witness("http://a", log)), "audit.witnesses[0].key"),
+        (
+            format!("{signing}, witnesses: [{0}, {0}]", witness("http://a", key)),
+            "audit.witnesses[1].key",
+        ),
+        (format!("{signing}, checkpoint_seconds: 0"), "audit.checkpoint_seconds"),
+    ] {
+        let errors = with(&format!("audit: {{ {text} }}\n")).load(&[]).unwrap_err();
+        let paths: Vec<_> = errors.iter().map(|error| &*error.path).collect();
+        assert_eq!(paths, [path], "{text}");
+    }
+    let whole = format!("audit: {{ {signing}, witnesses: [{}] }}\n", witness("http://a:1", key));
+    let config = with(&whole).load(&[]).unwrap();
+    assert_eq!(config.audit.witnesses[0].key.to_string(), key);
+    assert!(config.audit.signing_key.unwrap().is_absolute());
+}
+
+#[test]
 fn the_second_of_two_dlp_rules_with_one_id_is_in_the_way() {
     let rule = "{ id: a, type: t, pattern: x+, action: block }";
     let text = format!("gateway:\n  dlp:\n    rules:\n      - {rule}\n      - {rule}\n");
