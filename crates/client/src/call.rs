@@ -40,7 +40,9 @@ impl Shared {
         };
         match timeout_at(deadline, attempts).await {
             Ok(result) => result,
-            Err(_elapsed) => Err(last.map_or(Error::Timeout, Error::Refused)),
+            Err(_elapsed) => {
+                Err(self.unusable().or(last.map(Error::Refused)).unwrap_or(Error::Timeout))
+            }
         }
     }
 
@@ -54,7 +56,7 @@ enum Outcome<T> {
     Done(Result<T, Error>),
     /// The connection was gone before the request was on it.
     NeverSent,
-    /// The gate did nothing because this session or this gate is ending.
+    /// The gate did nothing because this session, its certificate or this gate is ending.
     Elsewhere(Refused),
 }
 
@@ -71,7 +73,8 @@ fn outcome<T>(link: &Link, answered: Result<Response<T>, Status>) -> Outcome<T> 
         };
     }
     let refused = Refused::from_status(&status);
-    if matches!(refused.code.as_str(), "session_not_connected" | "draining") {
+    let is_ending = matches!(refused.code.as_str(), "session_not_connected" | "draining");
+    if is_ending || refused.is_about_certificate() {
         Outcome::Elsewhere(refused)
     } else {
         Outcome::Done(Err(Error::Refused(refused)))

@@ -13,8 +13,9 @@ use std::time::Duration;
 use http::Uri;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use identity::ServerIdentity;
+use identity::{ClientMaterial, ServerIdentity};
 use rustls::pki_types::{ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -71,7 +72,8 @@ impl Dialer {
 
     /// Makes a connection; the caller bounds the time.
     pub(crate) async fn dial(&self) -> Result<Link, Error> {
-        let config = self.tls().await?;
+        let material = self.material().await?;
+        let config = identity::client_config(&material, self.server.clone()).map_err(Arc::new)?;
         let no_connection = |source| self.no_connection(source);
         let tcp = TcpStream::connect(&self.addr).await.map_err(no_connection)?;
         tcp.set_nodelay(true).map_err(no_connection)?;
@@ -101,25 +103,41 @@ impl Dialer {
             message_bytes_max: self.message_bytes_max,
             addr: self.addr.clone(),
             refused,
+            own: material.own,
+            not_after_unix: material.not_after_unix,
             _driver: driver,
         })
+    }
+
+    /// Makes another connection if the files hold another certificate than a connection's, and
+    /// one that is good for longer.
+    pub(crate) async fn dial_renewed(&self, old: &Link) -> Result<Option<Link>, Error> {
+        let material = self.material().await?;
+        let is_same = material.own.cert == old.own.cert;
+        if is_same || material.not_after_unix <= old.not_after_unix {
+            return Ok(None);
+        }
+        self.dial().await.map(Some)
     }
 
     pub(crate) fn no_connection(&self, source: io::Error) -> Error {
         Error::Connect { addr: self.addr.clone(), source: Arc::new(source) }
     }
 
-    async fn tls(&self) -> Result<Arc<rustls::ClientConfig>, Error> {
+    async fn material(&self) -> Result<ClientMaterial, Error> {
         let (ca, cert, key) = (self.ca.clone(), self.cert.clone(), self.key.clone());
-        let server = self.server.clone();
-        let now_unix = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
-        let load = move || identity::load_client(&ca, &cert, &key, server, now_unix);
+        let load = move || ClientMaterial::load(&ca, &cert, &key, unix_now());
         match tokio::task::spawn_blocking(load).await {
             Ok(loaded) => Ok(loaded.map_err(Arc::new)?),
             // The runtime is shutting down.
             Err(_cancelled) => Err(Error::Closed),
         }
     }
+}
+
+/// Returns the time in seconds since 1970.
+fn unix_now() -> i64 {
+    i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Holds one live connection; it ends when the last holder lets go.
@@ -130,10 +148,18 @@ pub(crate) struct Link {
     message_bytes_max: usize,
     addr: String,
     refused: Arc<OnceLock<rustls::Error>>,
+    own: Arc<CertifiedKey>,
+    not_after_unix: i64,
     _driver: Task,
 }
 
 impl Link {
+    /// Returns how long the own certificate of this connection still holds.
+    pub(crate) fn holds_for(&self) -> Duration {
+        let left = self.not_after_unix.saturating_sub(unix_now());
+        Duration::from_secs(u64::try_from(left).unwrap_or(0))
+    }
+
     pub(crate) fn runtime(&self) -> RuntimeServiceClient<Channel> {
         RuntimeServiceClient::with_origin(self.channel.clone(), self.origin.clone())
             .max_decoding_message_size(self.message_bytes_max)

@@ -153,6 +153,14 @@ impl Refused {
         }
     }
 
+    /// Tells whether it is the connection's certificate that does not count any more.
+    pub(crate) fn is_about_certificate(&self) -> bool {
+        matches!(
+            self.code.as_str(),
+            "credential_expired" | "certificate_revoked" | "certificate_untrusted"
+        )
+    }
+
     fn sentence(&self) -> String {
         let mut sentence = if self.code.is_empty() {
             format!("refused: {}", self.status.description())

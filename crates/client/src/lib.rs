@@ -24,6 +24,8 @@
 //!
 //! - A message that [`Client::send`] returned an id for is durable in the gate.
 //! - Delivery is at least once. A handler may see a [`Message::message_id`] again.
+//! - When the certificate files are renewed, the client moves to a connection with the new ones
+//!   before the old certificate ends; no call fails for it.
 //! - When the connection goes, the client connects again by itself, as the same instance; calls
 //!   wait for it, and requests that wait for a reply go on waiting.
 //!
@@ -34,6 +36,7 @@
 //! | `operator` | the calls of an operator, without a session |
 //! | `session` | the one stream: hello, deliveries, acknowledgements, reconnecting |
 //! | `dial`, `channel` | one connection: TCP, TLS, HTTP/2 |
+//! | `renewal` | moving to a new connection when the own certificate is renewed |
 //! | `pending` | requests that wait for their reply |
 //! | `incoming`, `listen` | deliveries on their way to the program |
 //! | `hops` | which message led to which |
@@ -53,6 +56,7 @@ mod operator;
 mod options;
 mod payload;
 mod pending;
+mod renewal;
 mod sealed;
 mod session;
 mod shared;

@@ -3,6 +3,7 @@
 //! It hands messages on and never waits for a handler; answers come back through the session's own
 //! queue, so that an answer cannot end up in the wrong session.
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::error::{Error, HandlerError, Invalid, Refused};
 use crate::incoming::{Delivered, nack_event};
 use crate::message::Envelope;
 use crate::options::Receive;
+use crate::renewal::renewed;
 use crate::shared::{Shared, State};
 
 /// Holds an open stream whose welcome has come.
@@ -32,6 +34,8 @@ pub(crate) struct Session {
     link: Arc<Link>,
     arriving: Streaming<ServerEvent>,
     out: mpsc::Sender<ClientEvent>,
+    /// Ends this side of the stream behind what is queued.
+    finish: CancellationToken,
     /// Ends this side of the stream too: messages that were not answered yet hold on to `out`,
     /// and the gate would wait for it.
     _over: DropGuard,
@@ -39,16 +43,25 @@ pub(crate) struct Session {
 
 /// Makes one attempt to connect and be welcomed.
 pub(crate) async fn open(shared: &Shared) -> Result<Session, Error> {
-    let attempt = async {
-        let link = Arc::new(shared.dialer.dial().await?);
-        let (session, welcome) =
-            greet(shared, &link).await.map_err(|status| failure(&link, &status))?;
-        if shared.agent.get_or_init(|| welcome.agent_id.clone()) != &welcome.agent_id {
-            return Err(Invalid::AgentChanged.into());
-        }
-        register_key(shared, &link).await?;
-        Ok(session)
-    };
+    let attempt = async { open_on(shared, Arc::new(shared.dialer.dial().await?)).await };
+    in_time(shared, attempt).await
+}
+
+/// Opens a session on a connection that was just made.
+async fn open_on(shared: &Shared, link: Arc<Link>) -> Result<Session, Error> {
+    let (session, welcome) =
+        greet(shared, &link).await.map_err(|status| failure(&link, &status))?;
+    if shared.agent.get_or_init(|| welcome.agent_id.clone()) != &welcome.agent_id {
+        return Err(Invalid::AgentChanged.into());
+    }
+    register_key(shared, &link).await?;
+    Ok(session)
+}
+
+async fn in_time(
+    shared: &Shared,
+    attempt: impl Future<Output = Result<Session, Error>>,
+) -> Result<Session, Error> {
     match timeout(shared.connect_timeout, attempt).await {
         // Nothing was sent yet, so there is no doubt about what was taken.
         Ok(Err(Error::Interrupted)) => {
@@ -66,7 +79,8 @@ async fn greet(shared: &Shared, link: &Arc<Link>) -> Result<(Session, Welcome), 
         .await
         .map_err(|_gone| Status::internal("the queue of a new session is closed"))?;
     let over = CancellationToken::new();
-    let ends = (shared.phases.finish.clone(), over.clone());
+    let finish = shared.phases.finish.child_token();
+    let ends = (finish.clone(), over.clone());
     let over = over.drop_guard();
     let mut request = Request::new(outgoing(queue, ends, shared.heartbeat));
     match shared.receive {
@@ -80,7 +94,7 @@ async fn greet(shared: &Shared, link: &Arc<Link>) -> Result<(Session, Welcome), 
     match arriving.message().await?.and_then(|first| first.event) {
         Some(Arriving::Welcome(welcome)) => {
             let link = Arc::clone(link);
-            Ok((Session { link, arriving, out, _over: over }, welcome))
+            Ok((Session { link, arriving, out, finish, _over: over }, welcome))
         }
         Some(Arriving::Error(error)) => Err(Status::unavailable(error.code)),
         Some(Arriving::Delivery(_)) | None => Err(Status::unavailable("no_welcome")),
@@ -141,8 +155,21 @@ async fn sessions(shared: &Arc<Shared>, first: Session, buffer: &mpsc::Sender<De
     loop {
         shared.state.send_replace(State::Up(Arc::clone(&session.link)));
         let since = Instant::now();
-        let lost = serve(shared, session, buffer).await;
-        shared.state.send_replace(State::Down);
+        let link = Arc::clone(&session.link);
+        let lost = tokio::select! {
+            biased;
+            lost = serve(shared, &mut session, buffer) => lost,
+            link = renewed(shared, &link) => {
+                match move_over(shared, session, link).await {
+                    Ok(moved) => {
+                        session = moved;
+                        continue;
+                    }
+                    Err(error) => error,
+                }
+            }
+        };
+        shared.state.send_replace(State::Down(None));
         if shared.phases.finish.is_cancelled() {
             return Error::Closed;
         }
@@ -160,6 +187,21 @@ async fn sessions(shared: &Arc<Shared>, first: Session, buffer: &mpsc::Sender<De
     }
 }
 
+/// Ends a session and opens the next on a connection that stands already; calls wait meanwhile.
+async fn move_over(shared: &Shared, mut session: Session, link: Link) -> Result<Session, Error> {
+    shared.state.send_replace(State::Down(None));
+    session.finish.cancel();
+    // The gate takes one session of an instance at a time. What it still delivers on the old one
+    // comes again on the new.
+    let drained = async { while let Ok(Some(_event)) = session.arriving.message().await {} };
+    if timeout(HANDOVER_MAX, drained).await.is_err() {
+        tracing::debug!("the gate did not end the old stream");
+    }
+    drop(session);
+    tracing::info!("connected with the renewed certificate");
+    in_time(shared, open_on(shared, Arc::new(link))).await
+}
+
 async fn connect_again(shared: &Shared, attempt: &mut u32) -> Result<Session, Error> {
     loop {
         let wait = shared.reconnect.wait(*attempt);
@@ -172,7 +214,15 @@ async fn connect_again(shared: &Shared, attempt: &mut u32) -> Result<Session, Er
         match opened {
             Ok(session) => return Ok(session),
             Err(error) if is_worth_retrying(&error) => {
-                tracing::debug!(%error, attempt = *attempt, "not connected");
+                // The files are to be mended on this side or the other; nobody else will say so.
+                if attempt.is_power_of_two()
+                    && matches!(error, Error::Tls(_) | Error::Handshake { .. })
+                {
+                    tracing::warn!(%error, attempt = *attempt, "not connected");
+                } else {
+                    tracing::debug!(%error, attempt = *attempt, "not connected");
+                }
+                shared.state.send_replace(State::Down(Some(error)));
             }
             Err(error) => return Err(error),
         }
@@ -206,8 +256,8 @@ fn is_passing(refused: &Refused) -> bool {
         | Code::Internal
         | Code::Unavailable
         | Code::DataLoss => true,
-        // The certificate of the connection has ended; the file may hold a new one.
-        Code::Unauthenticated => refused.code == "credential_expired",
+        // The certificate of the connection does not count any more; the file may hold a new one.
+        Code::Unauthenticated => refused.is_about_certificate(),
         Code::InvalidArgument
         | Code::NotFound
         | Code::AlreadyExists
@@ -218,11 +268,11 @@ fn is_passing(refused: &Refused) -> bool {
 }
 
 /// Reads the stream until it ends, and says why it did.
-async fn serve(shared: &Shared, mut session: Session, buffer: &mpsc::Sender<Delivered>) -> Error {
+async fn serve(shared: &Shared, session: &mut Session, buffer: &mpsc::Sender<Delivered>) -> Error {
     loop {
         match session.arriving.message().await {
             Ok(Some(ServerEvent { event: Some(Arriving::Delivery(delivery)) })) => {
-                take_in(shared, &session, delivery, buffer).await;
+                take_in(shared, session, delivery, buffer).await;
             }
             Ok(Some(ServerEvent { event: Some(Arriving::Error(error)) })) => {
                 tracing::warn!(code = %error.code.escape_debug(), "the gate reports an error");
@@ -277,5 +327,7 @@ async fn answer(session: &Session, event: Outgoing) {
 
 /// LIMIT: answers that wait for the connection; handlers wait beyond it.
 const OUTGOING_MAX: usize = 1024;
+/// LIMIT: how long the gate may take to end a session whose stream ended on this side.
+const HANDOVER_MAX: Duration = Duration::from_secs(2);
 /// A session that lived this long was a good one, and the next wait is a short one again.
 const STEADY: Duration = Duration::from_secs(5);

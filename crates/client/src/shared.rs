@@ -23,8 +23,8 @@ use crate::pending::Pending;
 pub(crate) enum State {
     /// Connected and welcomed.
     Up(Arc<Link>),
-    /// Connecting again.
-    Down,
+    /// Connecting again; with why the last attempt came to nothing.
+    Down(Option<Error>),
     /// Over for good.
     Ended(Error),
 }
@@ -92,7 +92,7 @@ impl Shared {
             message_bytes_max: options.message_bytes_max,
             handlers_max: options.handlers_max,
             calls: Semaphore::new(options.calls_max.min(Semaphore::MAX_PERMITS)),
-            state: watch::Sender::new(State::Down),
+            state: watch::Sender::new(State::Down(None)),
             pending: Pending::default(),
             buffer: Mutex::new(buffer),
             phases: Phases::default(),
@@ -113,10 +113,21 @@ impl Shared {
                 State::Up(link) if !useless.is_some_and(|old| Arc::ptr_eq(old, link)) => {
                     return Ok(Arc::clone(link));
                 }
-                State::Up(_) | State::Down => {}
+                State::Up(_) | State::Down(_) => {}
                 State::Ended(error) => return Err(error.clone()),
             }
             states.changed().await.map_err(|_gone| Error::Closed)?;
+        }
+    }
+
+    /// Returns what is wrong with the own files, or with a certificate, if that is why there is no
+    /// connection: waiting longer does not help against it.
+    pub(crate) fn unusable(&self) -> Option<Error> {
+        match &*self.state.borrow() {
+            State::Down(Some(error @ (Error::Tls(_) | Error::Handshake { .. }))) => {
+                Some(error.clone())
+            }
+            State::Up(_) | State::Down(_) | State::Ended(_) => None,
         }
     }
 

@@ -26,6 +26,7 @@ pub use leaf::{FormatReason, LeafError, PeerCertificate, SignerError, check_leaf
 pub use seal::{OpeningKey, PLAINTEXT_BYTES_MAX, SEALED_PREFIX, SealError, SealingKey, open, seal};
 pub use spiffe::{IdPattern, IdPatternError, SpiffeId, SpiffeIdError};
 pub use tls::{
-    Bundle, BundleError, ListError, ListExpiry, Material, MaterialFiles, RevocationLists,
-    ServerIdentity, TlsError, Trust, load_client, peer_chain, peer_leaf, server_config,
+    Bundle, BundleError, ClientMaterial, ListError, ListExpiry, Material, MaterialFiles,
+    RevocationLists, ServerIdentity, TlsError, Trust, client_config, load_client, peer_chain,
+    peer_leaf, server_config,
 };

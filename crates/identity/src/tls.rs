@@ -13,8 +13,9 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use crate::leaf;
 use crate::spiffe::SpiffeId;
 
 mod error;
@@ -136,6 +137,61 @@ pub enum ServerIdentity {
     Spiffe(SpiffeId),
 }
 
+/// Holds what a client shows of itself, and which authorities it trusts to name the server.
+#[derive(Clone, Debug)]
+pub struct ClientMaterial {
+    /// The own chain with its key.
+    pub own: Arc<CertifiedKey>,
+    /// The authorities of servers.
+    pub roots: Arc<RootCertStore>,
+    /// When the own certificate ends, in seconds since 1970.
+    pub not_after_unix: i64,
+}
+
+impl ClientMaterial {
+    /// Loads everything from files.
+    ///
+    /// # Errors
+    /// Returns which file is not usable, why, and what to do; an own certificate that has expired
+    /// is not.
+    pub fn load(ca: &Path, cert: &Path, key: &Path, now_unix: i64) -> Result<Self, TlsError> {
+        let roots = Arc::new(material::roots(ca)?);
+        let own = Arc::new(material::own(cert, key, now_unix)?);
+        let end = own.end_entity_cert().ok().and_then(|der| leaf::validity(der).ok());
+        let not_after_unix = end.map_or(now_unix, |(_, not_after_unix)| not_after_unix);
+        Ok(Self { own, roots, not_after_unix })
+    }
+}
+
+/// Makes the configuration of a client that shows its own certificate.
+///
+/// # Errors
+/// Returns what the TLS library refuses.
+pub fn client_config(
+    material: &ClientMaterial,
+    server: ServerIdentity,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let ClientMaterial { own, roots, .. } = material;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let by_name =
+        WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|refused| rustls::Error::General(refused.to_string()))?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(VERSIONS)?;
+    let builder = match server {
+        ServerIdentity::DnsName => builder.with_webpki_verifier(by_name),
+        ServerIdentity::Spiffe(expected) => builder.dangerous().with_custom_certificate_verifier(
+            pinned::verifier(expected, Arc::clone(roots), by_name, &provider),
+        ),
+    };
+    let own = Arc::new(SingleCertAndKey::from(Arc::clone(own)));
+    let mut config = builder.with_client_cert_resolver(own);
+    config.alpn_protocols = vec![ALPN_H2.to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
 /// Loads the configuration of a client that shows its own certificate.
 ///
 /// # Errors
@@ -147,25 +203,7 @@ pub fn load_client(
     server: ServerIdentity,
     now_unix: i64,
 ) -> Result<Arc<ClientConfig>, TlsError> {
-    let roots = Arc::new(material::roots(ca)?);
-    let own = material::own(cert, key, now_unix)?;
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let by_name =
-        WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
-            .build()
-            .map_err(|_no_roots| TlsError::CaEmpty { path: ca.to_owned() })?;
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(VERSIONS)?;
-    let builder = match server {
-        ServerIdentity::DnsName => builder.with_webpki_verifier(by_name),
-        ServerIdentity::Spiffe(expected) => builder.dangerous().with_custom_certificate_verifier(
-            pinned::verifier(expected, roots, by_name, &provider),
-        ),
-    };
-    let mut config = builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
-    config.alpn_protocols = vec![ALPN_H2.to_vec()];
-    config.resumption = Resumption::disabled();
-    Ok(Arc::new(config))
+    client_config(&ClientMaterial::load(ca, cert, key, now_unix)?, server)
 }
 
 /// Returns the client's own certificate as DER once the handshake is done.

@@ -8,9 +8,12 @@ mod delivery;
 mod examples;
 #[cfg(test)]
 mod gate;
+#[cfg(test)]
 mod hops;
 #[cfg(test)]
 mod reconnecting;
+#[cfg(test)]
+mod renewing;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(crate) struct Peer(pub(crate) String);
 /// A folder of certificates with a listener that uses them.
 pub(crate) struct Site {
     folder: TempDir,
-    ca: DevCa,
+    pub(crate) ca: DevCa,
     pub(crate) addr: SocketAddr,
     connections: Arc<Mutex<JoinSet<()>>>,
     _listening: JoinSet<()>,
@@ -67,6 +67,10 @@ impl Site {
         options
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -81,8 +85,18 @@ impl Site {
 }
 
 pub(crate) fn issue(ca: &DevCa, agent: &str, folder: &Path) {
+    issue_for(ca, agent, days(1), folder);
+}
+
+/// Issues a certificate that ends in some seconds.
+pub(crate) fn issue_short(ca: &DevCa, agent: &str, seconds: i64, folder: &Path) {
+    let validity = Validity { not_before_unix: now() - 5, not_after_unix: now() + seconds };
+    issue_for(ca, agent, validity, folder);
+}
+
+fn issue_for(ca: &DevCa, agent: &str, validity: Validity, folder: &Path) {
     let id = pattern().format(agent).unwrap();
-    ca.issue_agent(&id, days(1)).unwrap().save(folder, agent, Overwrite::Replace).unwrap();
+    ca.issue_agent(&id, validity).unwrap().save(folder, agent, Overwrite::Replace).unwrap();
 }
 
 pub(crate) fn now() -> i64 {
