@@ -10,7 +10,8 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::units::{milliseconds, seconds};
+use super::limits::ServerLimits;
+use super::units::seconds;
 
 /// The section `server` as it is written.
 #[derive(Deserialize, JsonSchema)]
@@ -124,80 +125,6 @@ impl Default for SpiffeKeys {
             agent_path: "/agent/{agent_id}".to_owned(),
             operator_path: "/operator/{operator}".to_owned(),
             federated: BTreeMap::new(),
-        }
-    }
-}
-
-/// What connections may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ServerLimits {
-    /// Connections open at once. Default 4096; more are closed at once.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub connections_max: usize,
-    /// Of these, connections from one address (IPv6: from one /64 network). Default 1024.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub connections_per_ip_max: usize,
-    /// And connections of one agent or operator, however many addresses they come from. Default
-    /// 1024.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub connections_per_identity_max: usize,
-    /// Milliseconds for a TLS handshake. Default 5000; a slow peer holds nothing longer.
-    #[serde(rename = "handshake_timeout_ms", with = "milliseconds")]
-    #[schemars(with = "u64", range(min = 1, max = 600_000))]
-    pub handshake_timeout: Duration,
-    /// TLS handshakes at once. Default 256: handshakes are the costliest thing that a stranger
-    /// can ask for.
-    #[schemars(range(min = 1, max = 65_536))]
-    pub handshakes_max: usize,
-    /// Streams open at once on one connection. Default 256; clients wait with what is over it.
-    #[schemars(range(min = 1, max = 65_536))]
-    pub streams_per_connection_max: u32,
-    /// Bytes of one gRPC message that is received. Default 4194304, the default of gRPC.
-    #[schemars(range(min = 1_024, max = 67_108_864))]
-    pub message_bytes_max: usize,
-    /// Bytes of the headers of one request. Default 16384; our own clients need less than 1024.
-    #[schemars(range(min = 1_024, max = 1_048_576))]
-    pub header_bytes_max: u32,
-    /// Milliseconds of silence after which a connection is pinged. Default 20000.
-    #[serde(rename = "keepalive_interval_ms", with = "milliseconds")]
-    #[schemars(with = "u64", range(min = 1, max = 3_600_000))]
-    pub keepalive_interval: Duration,
-    /// Milliseconds to answer a ping before the connection is closed. Default 10000, so that a
-    /// vanished agent gives its deliveries back within half a minute.
-    #[serde(rename = "keepalive_timeout_ms", with = "milliseconds")]
-    #[schemars(with = "u64", range(min = 1, max = 3_600_000))]
-    pub keepalive_timeout: Duration,
-    /// Milliseconds from the handshake to the first request, and from opening a stream to its
-    /// hello. Default 10000.
-    #[serde(rename = "first_request_timeout_ms", with = "milliseconds")]
-    #[schemars(with = "u64", range(min = 1, max = 600_000))]
-    pub first_request_timeout: Duration,
-    /// Milliseconds that a stopping server waits for running calls. Default 10000.
-    #[serde(rename = "drain_timeout_ms", with = "milliseconds")]
-    #[schemars(with = "u64", range(min = 0, max = 600_000))]
-    pub drain_timeout: Duration,
-    /// Sessions of one agent at once, over all its instances. Default 1024.
-    #[schemars(range(min = 1, max = 65_536))]
-    pub sessions_per_agent_max: usize,
-}
-
-impl Default for ServerLimits {
-    fn default() -> Self {
-        Self {
-            connections_max: 4_096,
-            connections_per_ip_max: 1_024,
-            connections_per_identity_max: 1_024,
-            handshake_timeout: Duration::from_secs(5),
-            handshakes_max: 256,
-            streams_per_connection_max: 256,
-            message_bytes_max: 4_194_304,
-            header_bytes_max: 16_384,
-            keepalive_interval: Duration::from_secs(20),
-            keepalive_timeout: Duration::from_secs(10),
-            first_request_timeout: Duration::from_secs(10),
-            drain_timeout: Duration::from_secs(10),
-            sessions_per_agent_max: 1_024,
         }
     }
 }
