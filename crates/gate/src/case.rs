@@ -111,6 +111,7 @@ impl Case {
             Action::Connect
             | Action::Oversize
             | Action::Malformed
+            | Action::Refused(_)
             | Action::Open(_)
             | Action::Discover { .. }
             | Action::ReadState

@@ -43,12 +43,27 @@ impl Gate {
     /// Returns the [`Refusal`] of the first stage that refuses; its record is durable then,
     /// or the refusal is [`Refusal::Unavailable`].
     pub async fn run(self: &Arc<Self>, call: Call) -> Result<Answer, Refusal> {
+        self.run_holding(call, ()).await
+    }
+
+    /// Does [`Gate::run`] and drops `held` when the run has ended, however early its caller went
+    /// away: what a door counts as under way is counted until then.
+    ///
+    /// # Errors
+    ///
+    /// Returns the [`Refusal`] of the first stage that refuses.
+    pub async fn run_holding(
+        self: &Arc<Self>,
+        call: Call,
+        held: impl Send + 'static,
+    ) -> Result<Answer, Refusal> {
         let gate = Arc::clone(self);
         let run = self.tasks.spawn(async move {
             let mut case = Case::open(&gate, &call);
             let verdict = gate.decide(&mut case, call.caller, call.action).await;
             let outcome = commit::commit(&gate, &mut case, verdict).await;
             report::report(&gate, &case, &outcome);
+            drop(held);
             outcome
         });
         run.await.unwrap_or(Err(Refusal::Unavailable(Unavailable::Internal("a stage failed"))))

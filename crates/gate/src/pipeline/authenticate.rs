@@ -34,6 +34,8 @@ pub(super) fn check(
         return Err(Refusal::CredentialExpired);
     }
     let administers = matches!(action, Action::Administer(_));
+    // What a door refused is said to whoever it was, as long as the gate knows him.
+    let is_refused = matches!(action, Action::Refused(_));
     match kind {
         PrincipalKind::Agent(agent) => {
             if case.snapshot.registration(&agent).is_none() {
@@ -45,7 +47,7 @@ pub(super) fn check(
             Ok(Identified::Agent(agent))
         }
         PrincipalKind::Operator(name) => {
-            if !administers {
+            if !administers && !is_refused {
                 return Err(Refusal::WrongPrincipal { needs: "an agent" });
             }
             if !gate.operators.contains(&name) {

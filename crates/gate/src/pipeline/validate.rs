@@ -41,6 +41,9 @@ pub(super) async fn check(
     if gate.is_draining() {
         return Err(Refusal::Unavailable(Unavailable::Draining));
     }
+    if let Action::Refused(refusal) = action {
+        return Err(refusal);
+    }
     let agent = match identified {
         Identified::Agent(agent) => agent,
         Identified::Operator => {
@@ -55,6 +58,7 @@ pub(super) async fn check(
         // A connection that holds needs no call; there is nothing to answer.
         Action::Connect | Action::Oversize => return Err(Refusal::MessageTooLarge),
         Action::Malformed => return Err(Refusal::MalformedRequest),
+        Action::Refused(refusal) => return Err(refusal),
         Action::Open(hello) => open(gate, &agent, hello)?,
         Action::Send { target, message } => {
             let draft = Draft::check(gate, &agent, message)?;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{CorrelationId, MessageId, Principal, TraceContext};
+use super::{CorrelationId, MessageId, Principal, Refusal, TraceContext};
 use crate::delivery::Session;
 use crate::limits::RateLimits;
 use crate::ports::{DeadLetter, MessageView};
@@ -85,6 +85,8 @@ pub enum Action {
     Oversize,
     /// Sends something that is no message of the contract.
     Malformed,
+    /// Asks for what a door has no room or time for; doors hand it in to have it recorded.
+    Refused(Refusal),
     /// Opens a session.
     Open(Hello),
     /// Sends a one-way message.
@@ -146,6 +148,8 @@ impl Action {
             Self::Connect => "authentication",
             Self::Oversize => "request.oversize",
             Self::Malformed => "request.malformed",
+            Self::Refused(Refusal::ConnectionCut { .. }) => "connection.closed",
+            Self::Refused(_) => "request.refused",
             Self::Open(_) => "session.open",
             Self::Send { .. } => "message.send",
             Self::Request { .. } => "message.request",

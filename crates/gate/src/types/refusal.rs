@@ -135,6 +135,15 @@ pub enum Refusal {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The call took longer to arrive or to be decided than a door waits.
+    CallTimeout,
+    /// A connection did too much of what costs others, and was closed.
+    ConnectionCut {
+        /// Stable code, such as `too_many_cancels`.
+        code: &'static str,
+        /// A sentence for a person.
+        reason: &'static str,
+    },
     /// A stage could not answer; the gate fails closed.
     Unavailable(Unavailable),
 }
@@ -164,9 +173,10 @@ impl Refusal {
             | Self::UnknownCorrelation
             | Self::CorrelationExpired
             | Self::StateTooLarge { .. }
-            | Self::NotFound { .. } => Decision::Invalid,
+            | Self::NotFound { .. }
+            | Self::CallTimeout => Decision::Invalid,
             Self::ReplySenderMismatch | Self::NotAuthorized { .. } => Decision::AuthzDenied,
-            Self::RateLimited { .. } => Decision::RateLimited,
+            Self::RateLimited { .. } | Self::ConnectionCut { .. } => Decision::RateLimited,
             Self::CircuitOpen { .. } => Decision::CircuitOpen,
             Self::DlpBlocked { .. } => Decision::DlpBlocked,
             Self::Backpressure { .. } | Self::Unavailable(_) => Decision::Backpressure,
@@ -177,7 +187,8 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Credential { code, .. } => code,
+            Self::Credential { code, .. } | Self::ConnectionCut { code, .. } => code,
+            Self::CallTimeout => "call_timeout",
             Self::CredentialExpired => "credential_expired",
             Self::AgentNotAllowlisted => "agent_not_allowlisted",
             Self::WrongPrincipal { .. } => "wrong_principal",
@@ -242,7 +253,9 @@ impl Refusal {
             | Self::StateTooLarge { .. }
             | Self::NotFound { .. }
             | Self::NotAuthorized { .. }
-            | Self::DlpBlocked { .. } => None,
+            | Self::DlpBlocked { .. }
+            | Self::CallTimeout
+            | Self::ConnectionCut { .. } => None,
         }
     }
 
@@ -275,6 +288,10 @@ impl Refusal {
             Self::ReplySenderMismatch => "another agent was asked",
             Self::MalformedRequest => "the request is no message of this method; see proto/",
             Self::MessageTooLarge => "the request is larger than this door reads",
+            Self::CallTimeout => {
+                "the call did not arrive, or was not decided, in the time that it has; if it was \
+                 decided later, its record says how"
+            }
             Self::Credential { .. }
             | Self::WrongPrincipal { .. }
             | Self::Payload(_)
@@ -289,6 +306,7 @@ impl Refusal {
             | Self::CircuitOpen { .. }
             | Self::DlpBlocked { .. }
             | Self::Backpressure { .. }
+            | Self::ConnectionCut { .. }
             | Self::Unavailable(_) => "",
         }
     }
@@ -299,7 +317,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Credential { reason, .. } => f.write_str(reason),
-            Self::CredentialExpired
+            Self::ConnectionCut { reason, .. } => f.write_str(reason),
+            Self::CallTimeout
+            | Self::CredentialExpired
             | Self::AgentNotAllowlisted
             | Self::MissingHello
             | Self::ExpectedHello

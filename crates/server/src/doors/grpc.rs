@@ -2,18 +2,24 @@
 
 mod accept;
 mod admin;
+mod body;
+mod bucket;
 mod bus;
+mod calls;
 mod connection;
+mod frames;
 mod mas;
+mod memory;
+mod metered;
 mod peer;
 mod places;
+mod share;
 mod standing;
 mod status;
 
 use std::sync::Arc;
 
 use gate::Gate;
-use tonic::service::Routes;
 use wire::mas::runtime::v1::runtime_service_server::RuntimeServiceServer;
 use wire::palisade::admin::v1::admin_service_server::AdminServiceServer;
 use wire::palisade::bus::v1::bus_service_server::BusServiceServer;
@@ -29,25 +35,32 @@ pub(crate) const MAS_PATH: &str = "/mas.runtime.v1.RuntimeService/";
 /// The path prefix under which MAS 0.4 clients ask for the same service.
 pub(crate) const MAS_PATH_OLD: &str = "/mas.v1.MasService/";
 
+/// The path prefix of the health service.
+pub(crate) const HEALTH_PATH: &str = "/grpc.health.v1.Health/";
+
+// LIMIT: bytes of a request that brings nothing to keep, and of an event of a session.
+const SMALL_BYTES_MAX: usize = 64 * 1024;
+
+// LIMIT: bytes of a delivery: the largest envelope that can be configured, and its frame. What an
+// earlier configuration let in is still delivered.
+const DELIVERY_BYTES_MAX: usize = 64 * 1024 * 1024 + 1024;
+
 // LIMIT: bytes of an operator's answer beside the largest envelope that it can hold; operators'
 // clients take as much.
 const ANSWER_ROOM: usize = 64 * 1024;
 
+/// The services, once for each size that a request may have.
+#[derive(Clone)]
+pub(crate) struct Routes {
+    /// For calls that bring something to keep.
+    large: tonic::service::Routes,
+    /// For calls of a few names: what they hold is bounded before it is decoded, because empty
+    /// fields take many times their bytes.
+    small: tonic::service::Routes,
+}
+
 /// Puts the services of the door together.
 pub(crate) async fn routes(gate: &Arc<Gate>, limits: &ServerLimits) -> (Routes, HealthReporter) {
-    let bytes_max = limits.message_bytes_max;
-    let mas = RuntimeServiceServer::new(mas::MasDoor::new(
-        Arc::clone(gate),
-        limits.first_request_timeout,
-    ))
-    .max_decoding_message_size(bytes_max)
-    .max_encoding_message_size(usize::MAX);
-    let bus = BusServiceServer::new(bus::BusDoor::new(Arc::clone(gate)))
-        .max_decoding_message_size(bytes_max)
-        .max_encoding_message_size(bytes_max);
-    let admin = AdminServiceServer::new(admin::AdminDoor::new(Arc::clone(gate)))
-        .max_decoding_message_size(bytes_max)
-        .max_encoding_message_size(bytes_max.saturating_add(ANSWER_ROOM));
     let (reporter, health) = tonic_health::server::health_reporter();
     for name in [
         "",
@@ -57,7 +70,27 @@ pub(crate) async fn routes(gate: &Arc<Gate>, limits: &ServerLimits) -> (Routes, 
     ] {
         reporter.set_service_status(name, tonic_health::ServingStatus::Serving).await;
     }
-    let routes = Routes::new(mas).add_service(bus).add_service(admin).add_service(health).prepare();
+    let services = |bytes_max: usize| {
+        let (bytes_out_max, bytes_max) = (limits.message_bytes_max, bytes_max);
+        let mas = mas::MasDoor::new(Arc::clone(gate), limits.first_request_timeout);
+        let mas = RuntimeServiceServer::new(mas)
+            .max_decoding_message_size(bytes_max)
+            .max_encoding_message_size(DELIVERY_BYTES_MAX);
+        let bus = BusServiceServer::new(bus::BusDoor::new(Arc::clone(gate)))
+            .max_decoding_message_size(bytes_max)
+            .max_encoding_message_size(bytes_out_max);
+        let admin = AdminServiceServer::new(admin::AdminDoor::new(Arc::clone(gate)))
+            .max_decoding_message_size(bytes_max)
+            .max_encoding_message_size(bytes_out_max.saturating_add(ANSWER_ROOM));
+        let health = health.clone().max_decoding_message_size(bytes_max);
+        tonic::service::Routes::new(mas)
+            .add_service(bus)
+            .add_service(admin)
+            .add_service(health)
+            .prepare()
+    };
+    let small_max = SMALL_BYTES_MAX.min(limits.message_bytes_max);
+    let routes = Routes { large: services(limits.message_bytes_max), small: services(small_max) };
     (routes, HealthReporter(reporter))
 }
 

@@ -11,11 +11,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
-use tonic::service::Routes;
 
+use super::Routes;
+use super::bucket::{Bucket, Buckets};
 use super::connection::{Shared, serve};
+use super::memory::{Level, Memory};
 use super::peer::{Identifier, Peer};
-use super::places::{Places, network};
+use super::places::{Place, Places, network};
+use super::share::Shares;
 use super::standing::Standing;
 use crate::config::ServerLimits;
 use crate::trust::InForce;
@@ -33,25 +36,48 @@ pub(crate) struct Listener {
 // The pause after the system refused a connection, such as when descriptors are used up.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+// How many seconds of a rate of connections may come at once: agents often start together.
+const RESERVE_SECONDS: f64 = 5.0;
+
 impl Listener {
     /// Accepts connections until `closing` becomes true.
     pub(crate) async fn run(self, mut closing: watch::Receiver<bool>) {
         let connections = Arc::new(Semaphore::new(self.limits.connections_max));
+        let accepts = Bucket::new(f64::from(self.limits.connections_per_second), 1.0);
+        let memory = self.watch_memory(&closing);
         let door = Arc::new(Door {
             tls: self.tls,
             identifier: self.identifier,
             handshakes: Semaphore::new(self.limits.handshakes_max),
-            of_address: Places::new(self.limits.connections_per_ip_max),
-            of_identity: Places::new(self.limits.connections_per_identity_max),
+            handshake_rate: Bucket::new(
+                f64::from(self.limits.handshakes_per_second),
+                RESERVE_SECONDS,
+            ),
+            handshake_rate_of: Buckets::new(
+                f64::from(self.limits.handshakes_per_second_per_ip),
+                RESERVE_SECONDS,
+            ),
+            of_address: Places::new(
+                self.limits.connections_per_ip_max,
+                self.limits.handshakes_per_ip_max,
+            ),
+            of_identity: Places::new(self.limits.connections_per_identity_max, 1),
+            shares: Shares::new(self.limits),
             failures: Failures::default(),
             shared: Shared {
                 gate: Arc::clone(&self.gate),
                 routes: self.routes,
                 limits: self.limits,
+                memory,
                 closing: closing.clone(),
             },
         });
         loop {
+            // LIMIT: server.limits.connections_per_second; further ones wait in the backlog.
+            let pace = accepts.reserve_within(1, Duration::MAX).unwrap_or(ACCEPT_PAUSE);
+            if !pace.is_zero() {
+                tokio::time::sleep(pace).await;
+            }
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
                 _closing = closing.wait_for(|closing| *closing) => return,
@@ -83,6 +109,25 @@ impl Listener {
     }
 }
 
+impl Listener {
+    /// Has the memory watched; a change is logged.
+    fn watch_memory(&self, closing: &watch::Receiver<bool>) -> Memory {
+        let memory = Memory::default();
+        let bytes_max = self.limits.memory_bytes_max;
+        let changed = move |level, used| match level {
+            Level::Calm => tracing::info!(used, bytes_max, "memory is free again"),
+            Level::Tight => {
+                tracing::warn!(used, bytes_max, "memory is short: no new connections are taken");
+            }
+            Level::Full => {
+                tracing::warn!(used, bytes_max, "memory is short: no messages are taken");
+            }
+        };
+        self.gate.tasks().spawn(memory.clone().watch(bytes_max, closing.clone(), changed));
+        memory
+    }
+}
+
 /// Why a connection is closed that is one too many.
 const OVER_ALL: Failed<'_> = Failed {
     code: "too_many_connections",
@@ -99,6 +144,17 @@ const OVER_IDENTITY: Failed<'_> = Failed {
              (server.limits.connections_per_identity_max)",
 };
 
+const OVER_MEMORY: Failed<'_> = Failed {
+    code: "memory_short",
+    reason: "the server has too little memory for another connection \
+             (server.limits.memory_bytes_max)",
+};
+const PUNISHED: Failed<'_> = Failed {
+    code: "connection_refused",
+    reason: "a connection of the identity was closed for what it did \
+             (server.limits.penalty_ms)",
+};
+
 /// Why a connection ended before it could ask for anything.
 #[derive(Debug, Clone, Copy)]
 struct Failed<'a> {
@@ -110,23 +166,30 @@ struct Door {
     tls: watch::Receiver<InForce>,
     identifier: Identifier,
     handshakes: Semaphore,
+    handshake_rate: Bucket,
+    handshake_rate_of: Buckets<IpAddr>,
     of_address: Arc<Places<IpAddr>>,
     of_identity: Arc<Places<String>>,
+    shares: Shares,
     failures: Failures,
     shared: Shared,
 }
 
 impl Door {
     async fn welcome(&self, stream: TcpStream, address: SocketAddr) {
+        if self.shared.memory.level() >= Level::Tight {
+            drop(stream);
+            return self.record(address, OVER_MEMORY).await;
+        }
         // LIMIT: server.limits.connections_per_ip_max; counted before anything is read.
-        let Some(_of_address) = self.of_address.take(network(address.ip())) else {
+        let Some(of_address) = self.of_address.take(network(address.ip())) else {
             drop(stream);
             return self.record(address, OVER_ADDRESS).await;
         };
         if let Err(cause) = stream.set_nodelay(true) {
             tracing::debug!(%cause, "cannot set nodelay");
         }
-        let (stream, in_force) = match self.handshake(stream).await {
+        let (stream, in_force) = match self.handshake(stream, &of_address, address.ip()).await {
             Ok(done) => done,
             Err(cause) => {
                 let reason = format!("the TLS handshake failed: {cause}");
@@ -149,21 +212,32 @@ impl Door {
             let failed = Failed { reason: &reason, ..OVER_IDENTITY };
             return self.record(address, failed).await;
         };
+        let share = self.shares.of(&name);
+        if share.is_punished() {
+            drop(stream);
+            let reason = format!("{}: `{name}`", PUNISHED.reason);
+            return self.record(address, Failed { reason: &reason, ..PUNISHED }).await;
+        }
         let peer = Arc::new(Peer::new(caller, address));
         let InForce { revision, .. } = in_force;
         let standing = Standing { chain, in_force: self.tls.clone(), revision };
         let untrusted = standing.ends(Arc::clone(&self.shared.gate), Arc::clone(&peer));
-        Box::pin(serve(self.shared.clone(), stream, peer, untrusted)).await;
+        Box::pin(serve(self.shared.clone(), stream, (peer, share), untrusted)).await;
     }
 
     /// Does the handshake; returns the stream and by what it was judged.
     async fn handshake(
         &self,
         stream: TcpStream,
+        place: &Place<IpAddr>,
+        address: IpAddr,
     ) -> Result<(TlsStream<TcpStream>, InForce), String> {
         let work = async {
             let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
             let hello = hello.await?;
+            self.pace(address).await?;
+            // LIMIT: server.limits.handshakes_per_ip_max.
+            let _turn = place.turn().await;
             // LIMIT: server.limits.handshakes_max; further ones wait within their timeout. Who
             // has said nothing yet holds no place.
             let _place = self.handshakes.acquire().await;
@@ -175,6 +249,17 @@ impl Door {
             Ok(done) => done.map_err(|cause: std::io::Error| cause.to_string()),
             Err(_elapsed) => Err("the handshake took too long".to_owned()),
         }
+    }
+
+    /// Waits until the address may begin another handshake.
+    async fn pace(&self, address: IpAddr) -> std::io::Result<()> {
+        // LIMIT: server.limits.handshakes_per_second_per_ip, handshakes_per_second.
+        let patience = self.shared.limits.handshake_timeout;
+        let wait = self.handshake_rate_of.reserve_within(network(address), patience);
+        tokio::time::sleep(wait.ok_or_else(too_often)?).await;
+        let wait = self.handshake_rate.reserve_within(1, patience);
+        tokio::time::sleep(wait.ok_or_else(too_often)?).await;
+        Ok(())
     }
 
     /// Has a failed connection recorded; beyond a rate only their number is.
@@ -200,6 +285,10 @@ impl Door {
             action: Action::Connect,
         })
     }
+}
+
+fn too_often() -> std::io::Error {
+    std::io::Error::other("there are too many handshakes (server.limits.handshakes_per_second)")
 }
 
 /// Bounds the records of failed connections, which cost their maker almost nothing.

@@ -14,6 +14,7 @@ use identity::{IdPattern, LeafError, SpiffeId, Trust, check_leaf};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
+use super::share::Ticket;
 use super::status::status;
 use crate::config::Config;
 
@@ -142,7 +143,10 @@ pub(crate) async fn ask<T>(
     request: &tonic::Request<T>,
     action: Action,
 ) -> Result<Answer, Status> {
-    gate.run(call(request, action)).await.map_err(|refusal| status(&refusal))
+    // Counted as under way until it is decided, also where the caller does not wait for that.
+    let ticket = request.extensions().get::<Arc<Ticket>>().cloned();
+    let answer = gate.run_holding(call(request, action), ticket).await;
+    answer.map_err(|refusal| status(&refusal))
 }
 
 fn trace(metadata: &MetadataMap) -> TraceContext {

@@ -8,12 +8,21 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The open connections of each key.
 #[derive(Debug)]
 pub(super) struct Places<K> {
-    taken: Mutex<HashMap<K, usize>>,
+    taken: Mutex<HashMap<K, Taken>>,
     each_max: usize,
+    turns_max: usize,
+}
+
+/// The places that a key has taken, and how many of them may do costly work at once.
+#[derive(Debug)]
+struct Taken {
+    count: usize,
+    turns: Arc<Semaphore>,
 }
 
 /// One place that is taken; dropping it gives it back.
@@ -21,32 +30,43 @@ pub(super) struct Places<K> {
 pub(super) struct Place<K: Eq + Hash> {
     places: Arc<Places<K>>,
     key: K,
+    turns: Arc<Semaphore>,
+}
+
+impl<K: Eq + Hash> Place<K> {
+    /// Waits until the key's other places leave a turn for costly work.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.acquire().await.ok()
+    }
 }
 
 impl<K: Eq + Hash + Clone> Places<K> {
-    pub(super) fn new(each_max: usize) -> Arc<Self> {
-        Arc::new(Self { taken: Mutex::default(), each_max })
+    pub(super) fn new(each_max: usize, turns_max: usize) -> Arc<Self> {
+        Arc::new(Self { taken: Mutex::default(), each_max, turns_max })
     }
 
     /// Takes a place for a key; nothing if it has as many as it may.
     pub(super) fn take(self: &Arc<Self>, key: K) -> Option<Place<K>> {
         let mut taken = self.taken.lock();
-        let count = taken.entry(key.clone()).or_default();
-        if *count >= self.each_max {
+        let of_key = taken
+            .entry(key.clone())
+            .or_insert_with(|| Taken { count: 0, turns: Arc::new(Semaphore::new(self.turns_max)) });
+        if of_key.count >= self.each_max {
             return None;
         }
-        *count += 1;
+        of_key.count += 1;
+        let turns = Arc::clone(&of_key.turns);
         drop(taken);
-        Some(Place { places: Arc::clone(self), key })
+        Some(Place { places: Arc::clone(self), key, turns })
     }
 }
 
 impl<K: Eq + Hash> Drop for Place<K> {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock();
-        if let Some(count) = taken.get_mut(&self.key) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
+        if let Some(of_key) = taken.get_mut(&self.key) {
+            of_key.count = of_key.count.saturating_sub(1);
+            if of_key.count == 0 {
                 // INVARIANT: no key without a place stays, so the map is as small as what is open.
                 taken.remove(&self.key);
             }
@@ -70,7 +90,7 @@ mod tests {
 
     #[test]
     fn places_are_counted_for_each_key_and_given_back() {
-        let places = Places::new(2);
+        let places = Places::new(2, 1);
         let first = places.take("a").unwrap();
         let _second = places.take("a").unwrap();
         assert!(places.take("a").is_none());

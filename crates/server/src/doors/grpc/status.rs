@@ -54,10 +54,12 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::NotAuthorized { .. }
         | Refusal::DlpBlocked { .. } => Code::PermissionDenied,
         Refusal::NotFound { .. } => Code::NotFound,
+        Refusal::CallTimeout => Code::DeadlineExceeded,
         Refusal::MessageTooLarge
         | Refusal::EnvelopeTooLarge { .. }
         | Refusal::StateTooLarge { .. }
         | Refusal::RateLimited { .. }
+        | Refusal::ConnectionCut { .. }
         | Refusal::Backpressure { .. } => Code::ResourceExhausted,
         Refusal::Unavailable(_) => Code::Unavailable,
     }
