@@ -33,4 +33,4 @@ pub use patience::eventually;
 pub use program::{Program, Run, binary};
 pub use site::{Site, unix_now};
 pub use started::Started;
-pub use suite::{Effort, Report, Suite};
+pub use suite::{Effort, Report, Suite, attack_if_told};

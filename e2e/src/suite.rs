@@ -19,6 +19,7 @@ mod report;
 
 use anyhow::Result;
 
+pub use abuse::attack_if_told;
 pub use effort::Effort;
 pub use report::Report;
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use e2e::{Effort, Suite};
+use e2e::{Effort, Suite, attack_if_told};
 
 /// What is run, and for how long.
 #[derive(Debug, Parser)]
@@ -21,7 +21,16 @@ struct Cli {
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "a tool for the terminal")]
+#[expect(clippy::print_stderr, reason = "a tool for the terminal")]
 async fn main() -> ExitCode {
+    match attack_if_told().await {
+        Ok(true) => return ExitCode::SUCCESS,
+        Ok(false) => {}
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    }
     let cli = Cli::parse();
     let effort = Effort { is_short: cli.short, rounds: cli.rounds };
     let all = [Suite::Faults, Suite::Audit, Suite::Identity, Suite::Abuse];

@@ -1,0 +1,82 @@
+//! Where the attacks take place: a gate on a disk of memory, honest agents, and attackers.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::gate::Start;
+use crate::{Gate, Site};
+
+/// A running gate with everyone's certificates.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) site: Site,
+    pub(super) gate: Gate,
+    /// Keeps the store; not on a disk, whose noise would hide what is measured.
+    _store: TempDir,
+}
+
+/// Honest agents.
+pub(super) const HONEST: usize = 100;
+/// Attackers with the usual limits.
+pub(super) const MALLORIES: usize = 8;
+/// The process may not have more than this in memory, whatever is done to it.
+pub(super) const MEMORY_BYTES_MAX: u64 = 512 << 20;
+
+pub(super) fn honest(number: usize) -> String {
+    format!("honest{}", number % HONEST)
+}
+
+pub(super) fn mallory(number: usize) -> String {
+    format!("mallory{}", number % MALLORIES)
+}
+
+impl Ground {
+    /// Starts a gate where these and further agents are known.
+    pub(super) async fn start(more: &Value) -> Result<Self> {
+        let memory = Path::new("/dev/shm");
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("palisade-abuse-");
+        let store = match builder.tempdir_in(memory) {
+            Ok(store) => store,
+            Err(_no_memory_disk) => builder.tempdir()?,
+        };
+        let mut settings = settings(store.path());
+        for section in ["agents", "delivery"] {
+            let added = more.get(section).and_then(Value::as_object).into_iter().flatten();
+            for (key, value) in added {
+                settings[section][key] = value.clone();
+            }
+        }
+        let site = Site::new(&settings)?;
+        // At the level of an operator: a line for each message would be measured too.
+        let gate = site.start_as(Start { log: "warn", ..Start::default() }).await?;
+        Ok(Self { site, gate, _store: store })
+    }
+}
+
+fn settings(store: &Path) -> Value {
+    let raised = json!({ "per_minute": 1_000_000, "per_hour": 10_000_000 });
+    let mut agents = json!({});
+    for number in 0..HONEST {
+        agents[honest(number)] = json!({ "allow": [honest(number + 1)], "limits": raised });
+    }
+    for number in 0..MALLORIES {
+        agents[mallory(number)] = json!({ "allow": ["sink", mallory(number + 1)] });
+    }
+    // What an attacker does whom an operator trusted too much.
+    agents["trusted"] = json!({ "allow": ["sink", "blind"], "limits": raised });
+    agents["sink"] = json!({});
+    agents["blind"] = json!({});
+    json!({
+        "agents": agents,
+        "server": { "limits": {
+            "handshake_timeout_ms": 1000,
+            "first_request_timeout_ms": 1000,
+        } },
+        "storage": { "path": store.join("data") },
+        "delivery": {},
+    })
+}
