@@ -2,9 +2,10 @@
 //!
 //! Usable on its own by an auditor: it needs a folder of archive files or a JSONL
 //! file and nothing else. It makes no decision, holds no clock, and never sees a
-//! payload, only its hash. `docs/audit-format.md` states every byte.
+//! payload, only commitments to it. `docs/audit-format.md` states every byte.
 
 mod chain;
+mod commitment;
 mod disk;
 mod entry;
 mod export;
@@ -24,6 +25,7 @@ mod tree;
 mod verify;
 
 pub use chain::{Chain, Hash, Link};
+pub use commitment::{SALT_BYTES, Salt, text_hash};
 pub use disk::{Disk, RealDisk};
 pub use entry::{Entry, EntryError};
 pub use export::{ExportError, export_csv, export_json};
@@ -36,7 +38,7 @@ pub use note::{
     VerifierKey,
 };
 pub use query::{Filter, Found, query};
-pub use record::{BODY_BYTES_MAX, Outcome, Record, RecordError, payload_hash};
+pub use record::{BODY_BYTES_MAX, Outcome, Record, RecordError};
 pub use sink::{FileSink, SinkError};
 pub use tiles::{TileError, TileSource, TileWriter};
 pub use tree::{

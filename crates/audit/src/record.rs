@@ -1,6 +1,6 @@
 //! The audit record: what was asked, by whom, and what was decided.
 //!
-//! A record carries no payload and no matched text, only hashes and kinds. Its
+//! A record carries no payload and no matched text, only commitments and kinds. Its
 //! place in the log is not part of it: that is the [`crate::Link`].
 
 use std::borrow::Cow;
@@ -8,10 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::json::{Layout, Object};
-use crate::to_hex;
 
 /// One audited event, ready to be written.
 ///
@@ -66,9 +64,9 @@ pub struct Record<'a> {
     pub correlation_id: Option<Cow<'a, str>>,
     /// How long the decision took, in microseconds.
     pub latency_us: u64,
-    /// The hash of the payload as delivered; see [`payload_hash`].
+    /// The commitment to the payload as delivered; see [`Salt::commitment`](crate::Salt::commitment).
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    pub payload_hash: Option<Cow<'a, str>>,
+    pub payload_commitment: Option<Cow<'a, str>>,
     /// The kinds of what inspection found; never the text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<String>,
@@ -173,7 +171,7 @@ impl<'a> Record<'a> {
             message_type: self.message_type.map(own),
             correlation_id: self.correlation_id.map(own),
             latency_us: self.latency_us,
-            payload_hash: self.payload_hash.map(own),
+            payload_commitment: self.payload_commitment.map(own),
             violations: self.violations,
             policy_revision: self.policy_revision.map(own),
             peer: self.peer.map(own),
@@ -201,7 +199,7 @@ impl<'a> Record<'a> {
         optional(object, "message_type", self.message_type.as_ref());
         optional(object, "correlation_id", self.correlation_id.as_ref());
         object.number("latency_us", self.latency_us);
-        optional(object, "payload_hash", self.payload_hash.as_ref());
+        optional(object, "payload_commitment", self.payload_commitment.as_ref());
         self.write_violations(object);
         optional(object, "policy_revision", self.policy_revision.as_ref());
         optional(object, "peer", self.peer.as_ref());
@@ -236,12 +234,6 @@ impl<'a> Record<'a> {
         }
         object.map("detail", shown.iter().map(|(key, value)| (key.as_ref(), value.as_ref())));
     }
-}
-
-/// Returns the hash of a delivered payload: SHA-256 of its JSON text, in hexadecimal.
-#[must_use]
-pub fn payload_hash(text: &str) -> String {
-    to_hex(&Sha256::digest(text))
 }
 
 fn optional(object: &mut Object<'_>, key: &str, value: Option<&Cow<'_, str>>) {

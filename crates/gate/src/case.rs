@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::{Outcome, Record};
+use audit::{Outcome, Record, Salt};
 use bytes::Bytes;
 
 use crate::circuits::Probe;
@@ -47,8 +47,8 @@ pub(crate) struct Case {
     pub(crate) message_type: Option<String>,
     /// The correlation of a request or reply.
     pub(crate) correlation: Option<String>,
-    /// The hash of the payload as it will be delivered.
-    pub(crate) payload_hash: Option<String>,
+    /// The commitment to the payload as it will be delivered, with its salt.
+    pub(crate) commitment: Option<(String, Salt)>,
     /// The kinds of what inspection found.
     pub(crate) violations: Vec<String>,
     /// Whether inspection changed the payload.
@@ -82,7 +82,7 @@ impl Case {
             target: None,
             message_type: None,
             correlation: None,
-            payload_hash: None,
+            commitment: None,
             violations: Vec::new(),
             masked: false,
             detail: BTreeMap::new(),
@@ -134,17 +134,18 @@ impl Case {
     }
 
     /// Returns the record of an acceptance.
-    pub(crate) fn accepted(&self, gate: &Gate) -> Bytes {
+    pub(crate) fn accepted(&self, gate: &Gate) -> Op {
         let record = Record {
             outcome: Outcome::Success,
             decision: self.decision.as_str().into(),
             ..self.record(gate)
         };
-        Bytes::from(record.encode())
+        let salt = self.commitment.as_ref().map(|(_, salt)| *salt);
+        Op::Record { body: Bytes::from(record.encode()), salt }
     }
 
     /// Returns the record of a refusal.
-    pub(crate) fn refused(&self, gate: &Gate, refusal: &Refusal) -> Bytes {
+    pub(crate) fn refused(&self, gate: &Gate, refusal: &Refusal) -> Op {
         let reason =
             if let Refusal::NotAuthorized { code, .. } = refusal { code } else { refusal.code() };
         // A stage before inspection may have refused, and then nobody has looked at the type.
@@ -157,12 +158,12 @@ impl Case {
             // Not the acceptance that an earlier stage noted.
             decided_by: Some(refusal.to_string().into()),
             // Nothing was delivered.
-            payload_hash: None,
+            payload_commitment: None,
             sensitive_data_masked: false,
             message_type: message_type.map(Into::into),
             ..self.record(gate)
         };
-        Bytes::from(record.encode())
+        Op::record(record.encode())
     }
 
     fn record(&self, gate: &Gate) -> Record<'_> {
@@ -183,7 +184,7 @@ impl Case {
             message_type: self.message_type.as_deref().map(Into::into),
             correlation_id: self.correlation.as_deref().map(Into::into),
             latency_us: u64::try_from(self.latency(gate).as_micros()).unwrap_or(u64::MAX),
-            payload_hash: self.payload_hash.as_deref().map(Into::into),
+            payload_commitment: self.commitment.as_ref().map(|(text, _)| text.as_str().into()),
             violations: self.violations.clone(),
             policy_revision: Some(self.snapshot.policy.revision().into()),
             peer: (!self.peer.is_empty()).then(|| self.peer.as_str().into()),

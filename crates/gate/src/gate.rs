@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use inspect::Dlp;
 use parking_lot::Mutex;
 use policy::RuleBook;
@@ -239,6 +238,6 @@ impl Gate {
             detail: detail.into_iter().map(|(name, text)| (name.to_owned(), text)).collect(),
             ..audit::Record::default()
         };
-        self.store.commit(Batch { ops: vec![Op::Record(Bytes::from(record.encode()))] }).await
+        self.store.commit(Batch { ops: vec![Op::record(record.encode())] }).await
     }
 }

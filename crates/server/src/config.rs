@@ -167,7 +167,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, Vec<Config
     if !report.is_empty() {
         return Err(report.into_errors());
     }
-    let fingerprint = audit::payload_hash(&value.to_string());
+    let fingerprint = audit::text_hash(&value.to_string());
     let file = serde_json::from_value(value).map_err(|error| {
         vec![ConfigError::about(ConfigErrorCode::Value, path, error.to_string())]
     })?;

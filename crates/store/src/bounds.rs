@@ -157,10 +157,10 @@ pub(crate) fn size_of(batch: &Batch) -> Result<usize, StoreError> {
             Op::Delete { key, .. } => name_bytes(key),
             Op::Enqueue(entry) => entry.envelope.len() + entry.message_type.len(),
             Op::Settle { how: Settlement::Dead { reason }, .. } => reason.len(),
-            Op::Record(body) if body.len() > audit::BODY_BYTES_MAX => {
+            Op::Record { body, .. } if body.len() > audit::BODY_BYTES_MAX => {
                 return Err(StoreError::Full { what: "audit record" });
             }
-            Op::Record(body) => body.len(),
+            Op::Record { body, .. } => body.len(),
             Op::Settle { .. }
             | Op::Count { .. }
             | Op::Expire { .. }
@@ -187,7 +187,7 @@ pub(crate) fn moment_of(batch: &Batch) -> Option<Timestamp> {
         | Op::Delete { .. }
         | Op::Revive { .. }
         | Op::Drop { .. }
-        | Op::Record(_) => None,
+        | Op::Record { .. } => None,
     };
     batch.ops.iter().filter_map(moment).max()
 }

@@ -112,7 +112,7 @@ fn check_fields(record: &Value) {
         "target_id",
         "message_type",
         "latency_us",
-        "payload_hash",
+        "payload_commitment",
         "policy_revision",
         "peer",
         "spiffe_id",
@@ -220,7 +220,7 @@ async fn exports_hold_every_record_as_csv_and_as_json() {
     let csv = fs::read_to_string(site.path("all.csv")).unwrap();
     assert_eq!(csv.lines().count(), records.len() + 1);
     let header = csv.lines().next().unwrap();
-    for column in ["timestamp", "decision", "sender_id", "target_id", "payload_hash"] {
+    for column in ["timestamp", "decision", "sender_id", "target_id", "payload_commitment"] {
         assert!(header.split(',').any(|name| name == column), "{header}");
     }
     let run = site.audit(&["export", "--format", "json"]).await.unwrap().ok().unwrap();

@@ -36,7 +36,7 @@ fn csv_has_its_columns_and_quotes() {
     let (prev, hash) = ("01".repeat(32), "02".repeat(32));
     let expected = format!(
         "seq,timestamp,event_type,decision,outcome,reason,message_id,sender_id,\
-         sender_instance_id,target_id,message_type,correlation_id,latency_us,payload_hash,\
+         sender_instance_id,target_id,message_type,correlation_id,latency_us,payload_commitment,\
          violations,policy_revision,prev_hash,hash\n\
          7,2026-01-31T12:00:00.000000Z,message.send,DLP_BLOCKED,refused,,m,a,,\"b,\"\"c\"\"\",,,5,,\
          ssn;email,,{prev},{hash}\n"

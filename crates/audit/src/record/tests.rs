@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{BODY_BYTES_MAX, Outcome, Record, payload_hash};
+use super::{BODY_BYTES_MAX, Outcome, Record};
 
 fn full() -> Record<'static> {
     let some = |text| Some(Cow::Borrowed(text));
@@ -27,7 +27,7 @@ fn full() -> Record<'static> {
         message_type: some("question"),
         correlation_id: some("c-1"),
         latency_us: 17,
-        payload_hash: some("ab"),
+        payload_commitment: some("ab"),
         violations: vec!["ssn".to_owned(), "email".to_owned()],
         policy_revision: some("0011223344556677"),
         peer: some("127.0.0.1:5000"),
@@ -45,7 +45,7 @@ fn a_full_record_is_written_in_its_order() {
         r#""reason":"dlp_blocked","decided_by":"rule ssn","message_id":"m-1","#,
         r#""sender_id":"helpdesk","sender_instance_id":"i-1","target_id":"router","#,
         r#""message_type":"question","correlation_id":"c-1","latency_us":17,"#,
-        r#""payload_hash":"ab","violations":["ssn","email"],"#,
+        r#""payload_commitment":"ab","violations":["ssn","email"],"#,
         r#""policy_revision":"0011223344556677","peer":"127.0.0.1:5000","#,
         r#""spiffe_id":"spiffe://mas/agent/helpdesk","detail":{"change":"allow a to reach b"}}"#,
     );
@@ -126,7 +126,7 @@ fn the_worst_record_is_within_the_limit() {
         message_type: some(),
         correlation_id: some(),
         latency_us: u64::MAX,
-        payload_hash: some(),
+        payload_commitment: some(),
         violations: vec![worst.clone(); 1_000],
         policy_revision: some(),
         peer: some(),
@@ -154,15 +154,6 @@ fn what_is_not_a_record_is_refused_with_its_column() {
     let mut body = full().encode();
     body.splice(1..1, *b"\"from_a_later_version\":1,");
     assert_eq!(Record::decode(&body).unwrap(), full());
-}
-
-#[test]
-fn the_payload_hash_is_plain_sha_256() {
-    // printf '{"a":1}' | sha256sum
-    assert_eq!(
-        payload_hash(r#"{"a":1}"#),
-        "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"
-    );
 }
 
 proptest! {

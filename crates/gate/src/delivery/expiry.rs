@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audit::Record;
-use bytes::Bytes;
 
 use super::Hub;
 use crate::ports::{Batch, Found, MessageView, Op, Scan, StoreError};
@@ -41,7 +40,7 @@ impl Hub {
         for found in due {
             let Found::Message(view) = found else { continue };
             let expire = Op::Expire { message: view.message, at: now };
-            groups.push(vec![expire, Op::Record(self.expired(&view))]);
+            groups.push(vec![expire, self.expired(&view)]);
         }
         if groups.is_empty() {
             return Ok(0);
@@ -62,7 +61,7 @@ impl Hub {
         Ok(count)
     }
 
-    fn expired(&self, view: &MessageView) -> Bytes {
+    fn expired(&self, view: &MessageView) -> Op {
         let record = Record {
             timestamp: crate::pipeline::moment(self.clock.now()).into(),
             event_type: "expired".into(),
@@ -76,6 +75,6 @@ impl Hub {
             target_id: Some(view.target.as_str().into()),
             ..Record::default()
         };
-        Bytes::from(record.encode())
+        Op::record(record.encode())
     }
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::{Hub, Outcome, Reservation, Settled};
-use crate::ports::{Claim, Leased, Leases, Op, QueueKey};
+use crate::ports::{Claim, Leased, Leases, QueueKey};
 use crate::types::{AgentId, DeliveryId, InstanceId, Intake, MessageId, SessionId, Timestamp};
 
 /// A message on its way to a receiver.
@@ -310,7 +310,7 @@ impl Hub {
                 tracing::warn!(agent = %live.agent, %cause, "cannot release a session's messages");
             }
             let record = hub.session_closed(&live);
-            hub.commit_quietly(vec![Op::Record(record)], "the end of a session").await;
+            hub.commit_quietly(vec![record], "the end of a session").await;
         });
     }
 }

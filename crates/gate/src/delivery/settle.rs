@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use audit::Record;
-use bytes::Bytes;
 
 use super::Hub;
 use super::session::{Held, Live};
@@ -184,10 +183,10 @@ impl Hub {
             how: Settlement::Dead { reason },
             at: now,
         };
-        vec![settle, Op::Record(Bytes::from(record.encode()))]
+        vec![settle, Op::record(record.encode())]
     }
 
-    pub(super) fn session_closed(&self, live: &Live) -> Bytes {
+    pub(super) fn session_closed(&self, live: &Live) -> Op {
         let record = Record {
             timestamp: crate::pipeline::moment(self.clock.now()).into(),
             event_type: "session.close".into(),
@@ -199,7 +198,7 @@ impl Hub {
             sender_instance_id: Some(live.instance.as_str().into()),
             ..Record::default()
         };
-        Bytes::from(record.encode())
+        Op::record(record.encode())
     }
 
     /// Returns the pause before the attempt behind `attempt`.

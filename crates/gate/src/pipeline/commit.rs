@@ -70,7 +70,7 @@ impl Case {
         let mut ops = Vec::with_capacity(changes.len() + 2);
         ops.extend(self.count.clone());
         ops.extend(changes);
-        ops.push(Op::Record(self.accepted(gate)));
+        ops.push(self.accepted(gate));
         gate.store.commit(Batch { ops }).await
     }
 }
@@ -109,7 +109,7 @@ async fn record_refusal(gate: &Gate, case: &mut Case, refusal: Refusal) -> Resul
     {
         return Err(refusal);
     }
-    let record = || Op::Record(case.refused(gate, &refusal));
+    let record = || case.refused(gate, &refusal);
     let mut ops: Vec<Op> = case.count.clone().into_iter().collect();
     ops.push(record());
     let mut answer = gate.store.commit(Batch { ops }).await;

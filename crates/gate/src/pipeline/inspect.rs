@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use audit::Salt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -65,7 +66,8 @@ fn check_message(gate: &Gate, case: &mut Case, message: &Message) -> Result<Stri
     check_type(gate, case, &message.message_type)?;
     let changed = changed?;
     let payload = changed.as_deref().unwrap_or_else(|| message.document.text());
-    case.payload_hash = Some(audit::payload_hash(payload));
+    let salt = Salt::new(gate.ids.random());
+    case.commitment = Some((salt.commitment(payload), salt));
     let envelope = Envelope {
         id: case.id,
         sender: message.sender.clone(),

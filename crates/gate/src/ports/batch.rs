@@ -1,5 +1,6 @@
 //! What can be committed: a batch of operations that take effect together or not at all.
 
+use audit::Salt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -207,7 +208,19 @@ pub enum Op {
         message: MessageId,
     },
     /// Appends an audit record; the store assigns its number and chains it.
-    Record(Bytes),
+    Record {
+        /// The record's canonical bytes.
+        body: Bytes,
+        /// The salt of its commitment to a payload; kept apart, so that it can be erased.
+        salt: Option<Salt>,
+    },
+}
+
+impl Op {
+    /// Appends an audit record without a commitment to a payload.
+    pub fn record(body: impl Into<Bytes>) -> Self {
+        Self::Record { body: body.into(), salt: None }
+    }
 }
 
 /// Changes that take effect together or not at all.

@@ -29,7 +29,7 @@ const fn is_enqueue(op: &Op) -> bool {
 }
 
 const fn is_record(op: &Op) -> bool {
-    matches!(op, Op::Record(_))
+    matches!(op, Op::Record { .. })
 }
 
 /// Returns the names of the operations of the latest batch.
@@ -44,7 +44,7 @@ fn latest(world: &World) -> Vec<&'static str> {
         Op::Expire { .. } => "expire",
         Op::Revive { .. } => "revive",
         Op::Drop { .. } => "drop",
-        Op::Record(_) => "record",
+        Op::Record { .. } => "record",
     };
     batch.ops.iter().map(name).collect()
 }

@@ -163,9 +163,12 @@ impl World {
         assert_eq!(record.reason.as_deref(), Some(reason), "{shown}");
         assert_eq!(record.decided_by.as_deref(), Some(refusal.to_string().as_str()), "{shown}");
         assert_eq!(record.outcome, audit::Outcome::Refused, "{shown}");
-        assert_eq!((record.payload_hash.as_deref(), record.sensitive_data_masked), (None, false));
+        assert_eq!(
+            (record.payload_commitment.as_deref(), record.sensitive_data_masked),
+            (None, false)
+        );
         for op in self.store.commits().split_off(commits).into_iter().flat_map(|batch| batch.ops) {
-            assert!(matches!(op, Op::Record(_) | Op::Count { .. }), "{shown} changed: {op:?}");
+            assert!(matches!(op, Op::Record { .. } | Op::Count { .. }), "{shown} changed: {op:?}");
         }
         refusal
     }

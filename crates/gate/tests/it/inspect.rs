@@ -36,7 +36,12 @@ async fn pass_through(world: &World, payload: &str, decision: &str, violations: 
     let record = world.record("message.send").await;
     assert_eq!(record.decision, decision);
     assert_eq!(record.violations, violations);
-    assert_eq!(record.payload_hash, Some(audit::payload_hash(text).into()));
+    let salts = world.store.commits().into_iter().flat_map(|batch| batch.ops).filter_map(|op| {
+        let Op::Record { salt, .. } = op else { return None };
+        salt
+    });
+    let [salt] = salts.collect::<Vec<_>>()[..] else { panic!("not one salt") };
+    assert_eq!(record.payload_commitment, Some(salt.commitment(text).into()));
     assert_eq!(record.sensitive_data_masked, text != payload);
     assert_eq!((record.outcome, record.reason), (audit::Outcome::Success, None));
     text.to_owned()

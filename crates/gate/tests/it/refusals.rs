@@ -68,7 +68,7 @@ async fn a_count_that_cannot_be_recorded_is_tried_again() {
     let world = World::new(Plan::new()).await;
     let _a = world.open("a", "i1").await;
     flood(&world, 700).await;
-    world.store.fail(2, StoreError::DiskFull, |op| matches!(op, Op::Record(_)));
+    world.store.fail(2, StoreError::DiskFull, |op| matches!(op, Op::Record { .. }));
     for _ in 0..14 {
         pass(seconds(5)).await;
     }

@@ -43,7 +43,7 @@ async fn a_second_session_of_an_instance_is_refused_and_the_older_one_stays() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_hello_gives_the_place_back() {
     let world = World::new(Plan::new()).await;
-    world.store.fail(1, StoreError::DiskFull, |op| matches!(op, Op::Record(_)));
+    world.store.fail(1, StoreError::DiskFull, |op| matches!(op, Op::Record { .. }));
     world.refuse("a", hello("i1"), "BACKPRESSURE", "disk_full").await;
     assert_eq!(world.gate.hub().session_count(), 0);
     let _opened = world.open("a", "i1").await;

@@ -1,13 +1,14 @@
 //! The audit archive: where records go before their log segment is used again.
 //!
-//! The files are the audit crate's; this decides when the next one begins.
+//! The files are the audit crate's; this decides when the next one begins. Salts go beside them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use audit::{ArchiveError, ArchiveWriter, Disk, Entry, file_name};
+use audit::{ArchiveError, ArchiveWriter, Disk, Entry, Salt, file_name};
 
 use super::folder::numbered;
+use super::salts::Salts;
 
 /// The end of the archive.
 #[derive(Debug)]
@@ -17,6 +18,9 @@ pub(super) struct Archive {
     file_bytes: u64,
     writer: Option<ArchiveWriter>,
     next_seq: u64,
+    /// The numbers of the files' first entries, lowest first.
+    firsts: Vec<u64>,
+    salts: Salts,
 }
 
 impl Archive {
@@ -31,8 +35,10 @@ impl Archive {
         // The last file may have been made just before a crash: its name may not be on disk.
         disk.sync_folder(folder).map_err(sync_failed)?;
         let folder = folder.to_owned();
-        let mut archive = Self { folder, disk, file_bytes, writer: None, next_seq: 1 };
-        for first in files(&archive.folder)?.into_iter().rev() {
+        let (firsts, salts) = (files(&folder)?, Salts::new(&folder, Arc::clone(&disk)));
+        let mut archive =
+            Self { folder, disk, file_bytes, writer: None, next_seq: 1, firsts, salts };
+        for first in archive.firsts.clone().into_iter().rev() {
             let found = archive.writer(first)?;
             let last = found.last();
             archive.writer.get_or_insert(found);
@@ -44,18 +50,30 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Adds an entry unless it is there already.
-    pub(super) fn append(&mut self, entry: &Entry) -> Result<(), ArchiveError> {
-        if entry.link.seq < self.next_seq {
-            return Ok(());
+    /// Adds an entry unless it is there already, and in any case its salt: a crash may have come
+    /// between the two.
+    pub(super) fn append(&mut self, entry: &Entry, salt: Option<Salt>) -> Result<(), ArchiveError> {
+        let seq = entry.link.seq;
+        if seq >= self.next_seq {
+            self.append_new(entry)?;
         }
+        let Some(salt) = salt else { return Ok(()) };
+        let file = self.firsts.iter().rfind(|first| **first <= seq).copied().unwrap_or(seq);
+        self.salts.add(file, seq, salt)
+    }
+
+    fn append_new(&mut self, entry: &Entry) -> Result<(), ArchiveError> {
         if self.writer.as_ref().is_some_and(|writer| writer.bytes() >= self.file_bytes) {
             self.sync()?;
             self.writer = None;
         }
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
-            None => self.writer(entry.link.seq)?,
+            None => {
+                let opened = self.writer(entry.link.seq)?;
+                self.firsts.push(entry.link.seq);
+                opened
+            }
         };
         let appended = writer.append(entry);
         self.writer = Some(writer);
@@ -66,7 +84,8 @@ impl Archive {
 
     /// Brings everything to the disk.
     pub(super) fn sync(&mut self) -> Result<(), ArchiveError> {
-        self.writer.as_mut().map_or(Ok(()), ArchiveWriter::sync)
+        self.writer.as_mut().map_or(Ok(()), ArchiveWriter::sync)?;
+        self.salts.sync()
     }
 
     /// Opens a file of the archive. One that could not be begun is removed: when it is opened

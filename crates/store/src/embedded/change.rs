@@ -2,7 +2,7 @@
 //!
 //! An operation says what is wanted and expected; a change says what was done.
 
-use audit::Hash;
+use audit::{Hash, Salt};
 use bytes::Bytes;
 use gate::limits::RateLimits;
 use gate::ports::{CounterClass, Key, QueueKey};
@@ -60,5 +60,5 @@ pub(super) enum Change {
     Expire { message: MessageId, attempts: u32 },
     Revive { message: MessageId, expires_at: Timestamp },
     Drop { message: MessageId },
-    Record { seq: u64, prev: Hash, hash: Hash, body: Bytes },
+    Record { seq: u64, prev: Hash, hash: Hash, body: Bytes, salt: Option<Salt> },
 }

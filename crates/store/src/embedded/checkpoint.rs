@@ -158,8 +158,8 @@ impl Checkpointer {
                         snapshot.apply(&walk.segment, &frame, &changes)?;
                     }
                     if walk.segment.head.number < upto.segment {
-                        for entry in entries(changes) {
-                            archive.append(&entry)?;
+                        for (entry, salt) in entries(changes) {
+                            archive.append(&entry, salt)?;
                         }
                     }
                 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use audit::{Chain, Entry};
+use audit::{Chain, Entry, Salt};
 use bytes::Bytes;
 use gate::ports::{Batch, StoreError};
 use gate::types::AgentId;
@@ -66,7 +66,7 @@ struct Group {
 struct Applied {
     answers: Vec<oneshot::Sender<Result<(), StoreError>>>,
     changes: Vec<(Change, Option<Bytes>)>,
-    records: Vec<Bytes>,
+    records: Vec<(Bytes, Option<Salt>)>,
     /// Agents in whose queues messages became leasable.
     agents: BTreeSet<AgentId>,
     /// The place behind the last message of the group.
@@ -210,11 +210,11 @@ impl Committer {
             frame.change(change).map_err(unwritable)?;
         }
         let mut entries = Vec::with_capacity(applied.records.len());
-        for body in applied.records.drain(..) {
+        for (body, salt) in applied.records.drain(..) {
             let link = self.chain.append(&body);
             let (seq, prev, hash) = (link.seq, link.prev, link.hash);
             frame
-                .change(&Change::Record { seq, prev, hash, body: body.clone() })
+                .change(&Change::Record { seq, prev, hash, body: body.clone(), salt })
                 .map_err(unwritable)?;
             entries.push(Entry { link, body });
         }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use audit::Disk;
 
 use super::OpenError;
+use super::salts::ERASED;
 
 /// Where the files of a store are.
 #[derive(Debug, Clone)]
@@ -33,6 +34,9 @@ impl Folder {
         for folder in [self.log(), self.snapshots(), self.bodies(), self.audit()] {
             make(&folder, disk)?;
         }
+        // Made here, so that it is the store's own whoever erases a salt first.
+        let erased = self.audit().join(ERASED);
+        disk.open(&erased).map_err(OpenError::io(&erased, "make"))?;
         disk.sync_folder(&self.root).map_err(OpenError::io(&self.root, "sync"))?;
         Ok(lock)
     }

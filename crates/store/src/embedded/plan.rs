@@ -7,6 +7,7 @@ mod room;
 
 use std::collections::HashMap;
 
+use audit::Salt;
 use bytes::Bytes;
 use gate::limits::RateLimits;
 use gate::ports::{Batch, CounterClass, Entry, Expect, Key, Op, Settlement, StoreError};
@@ -22,8 +23,8 @@ use room::Room;
 pub(super) struct Planned {
     /// Changes of the state, each with the envelope that it queues.
     pub(super) changes: Vec<(Change, Option<Bytes>)>,
-    /// Audit records, to be chained.
-    pub(super) records: Vec<Bytes>,
+    /// Audit records, to be chained, with the salts of their commitments.
+    pub(super) records: Vec<(Bytes, Option<Salt>)>,
     /// The time by which the batch was judged.
     pub(super) time: Timestamp,
 }
@@ -136,7 +137,7 @@ impl Plan<'_> {
                 self.messages.insert(message, Known::Nothing);
                 self.change(Change::Drop { message });
             }
-            Op::Record(body) => self.out.records.push(body),
+            Op::Record { body, salt } => self.out.records.push((body, salt)),
         }
         Ok(())
     }

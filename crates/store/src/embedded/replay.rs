@@ -2,7 +2,7 @@
 //!
 //! It also recomputes the audit chain and compares it with what is stored.
 
-use audit::{Entry, Link};
+use audit::{Entry, Link, Salt};
 
 use super::change::Change;
 use super::folder::{Folder, numbered};
@@ -149,7 +149,7 @@ impl Snapshot {
         let bad = |what: String| OpenError::corrupt(&segment.path, frame.offset, what);
         let origin = Origin { segment: segment.head.number, body_at: frame.body_at() };
         for change in changes {
-            if let Change::Record { seq, prev, hash, body } = change {
+            if let Change::Record { seq, prev, hash, body, .. } = change {
                 let link = self.chain.append(body);
                 if link != (Link { seq: *seq, prev: *prev, hash: *hash }) {
                     return Err(bad(format!("audit record {seq} does not continue the chain")));
@@ -170,10 +170,10 @@ pub(super) fn decode(segment: &Segment, frame: &Frame) -> Result<Vec<Change>, Op
         .map_err(|what| OpenError::corrupt(&segment.path, frame.offset, what))
 }
 
-/// Returns the audit entries among changes.
-pub(super) fn entries(changes: Vec<Change>) -> impl Iterator<Item = Entry> {
+/// Returns the audit entries among changes, with the salts of their commitments.
+pub(super) fn entries(changes: Vec<Change>) -> impl Iterator<Item = (Entry, Option<Salt>)> {
     changes.into_iter().filter_map(|change| {
-        let Change::Record { seq, prev, hash, body } = change else { return None };
-        Some(Entry { link: Link { seq, prev, hash }, body })
+        let Change::Record { seq, prev, hash, body, salt } = change else { return None };
+        Some((Entry { link: Link { seq, prev, hash }, body }, salt))
     })
 }

@@ -3,11 +3,13 @@
 mod damage;
 mod faults;
 mod housekeeping;
+mod salts;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit::Salt;
 use bytes::Bytes;
 use gate::ports::{
     Batch, Claim, Entry, Found, Leased, Op, QueueKey, Read, Settlement, Store as _, StoreError,
@@ -44,6 +46,10 @@ fn envelope(number: u128) -> Bytes {
     Bytes::from(format!("{{\"number\":{number},\"pad\":\"{}\"}}", "x".repeat(300)))
 }
 
+fn salt(number: u128) -> Salt {
+    Salt::new(0x5a17_0000_0000_5a17 << 64 | number)
+}
+
 /// A message to `b` with its record.
 fn batch(number: u128) -> Batch {
     let entry = Entry {
@@ -55,8 +61,8 @@ fn batch(number: u128) -> Batch {
         accepted_at: moment(0),
         expires_at: moment(1_000),
     };
-    let record = Bytes::from(format!("{{\"number\":{number}}}"));
-    Batch { ops: vec![Op::Enqueue(entry), Op::Record(record)] }
+    let body = Bytes::from(format!("{{\"number\":{number}}}"));
+    Batch { ops: vec![Op::Enqueue(entry), Op::Record { body, salt: Some(salt(number)) }] }
 }
 
 async fn commit(store: &Embedded, numbers: impl Iterator<Item = u128>) {

@@ -193,7 +193,8 @@ fn fetch(
         Ok(Step::Frame(frame)) => {
             let changes = decode(&walk.segment, &frame).map_err(|error| placed(&error))?;
             let spot = Spot { path: Arc::new(walk.segment.path.clone()), offset: frame.offset };
-            let wanted = entries(changes).filter(|entry| entry.link.seq >= next);
+            let wanted = entries(changes).map(|(entry, _salt)| entry);
+            let wanted = wanted.filter(|entry| entry.link.seq >= next);
             ready.extend(wanted.map(|entry| (entry, spot.clone())));
             Ok(Fetched::More)
         }

@@ -58,7 +58,8 @@ impl State {
             Op::Drop { message } => {
                 self.take_letter(message).ok_or(CONFLICT)?;
             }
-            Op::Record(body) => records.push(body),
+            // The model has no archive that a salt could be read from.
+            Op::Record { body, .. } => records.push(body),
         }
         Ok(())
     }

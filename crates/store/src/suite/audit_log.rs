@@ -13,7 +13,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
 ];
 
 pub(super) fn record(number: u64) -> Op {
-    Op::Record(Bytes::from(format!("{{\"n\":{number}}}")))
+    Op::record(format!("{{\"n\":{number}}}"))
 }
 
 /// Returns the entries from a number on.

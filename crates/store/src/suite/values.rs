@@ -86,7 +86,7 @@ async fn atomic(kit: &mut Kit) -> Checked {
         put(&key, "x", Expect::Anything),
         Op::Delete { key: other.clone(), expect: Expect::Anything },
         enqueue(1)?,
-        Op::Record(Bytes::from_static(b"{\"a\":1}")),
+        Op::record("{\"a\":1}"),
         put(&key, "y", Expect::Absent),
     ];
     kit.conflict(4, ops).await?;

@@ -63,7 +63,7 @@ fn batch(number: u64) -> Batch {
     };
     let (key, value) = (Key::Role(number.to_string()), Bytes::new());
     let put = Op::Put { key, value, expect: Expect::Absent, expires_at: None };
-    let record = Op::Record(Bytes::from(format!("{{\"n\":{number}}}")));
+    let record = Op::record(format!("{{\"n\":{number}}}"));
     Batch { ops: vec![put, Op::Enqueue(entry), record] }
 }
 

@@ -148,7 +148,7 @@ fn op(draft: &Draft, now: Timestamp) -> Op {
         Draft::Expire(message) => Op::Expire { message: id(message), at: now },
         Draft::Revive(message) => Op::Revive { message: id(message), expires_at: later(50) },
         Draft::Drop(message) => Op::Drop { message: id(message) },
-        Draft::Record(byte) => Op::Record(Bytes::from(format!("{{\"n\":{byte}}}"))),
+        Draft::Record(byte) => Op::record(format!("{{\"n\":{byte}}}")),
     }
 }
 

@@ -241,7 +241,7 @@ async fn a_closed_store_refuses_and_a_batch_too_large_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let huge = Bytes::from(vec![b'x'; audit::BODY_BYTES_MAX + 1]);
-    let refused = store.commit(Batch { ops: vec![Op::Record(huge)] }).await;
+    let refused = store.commit(Batch { ops: vec![Op::record(huge)] }).await;
     assert_eq!(refused, Err(StoreError::Full { what: "audit record" }));
     store.close().unwrap();
     let refused = store.commit(batch(1)).await;

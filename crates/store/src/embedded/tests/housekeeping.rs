@@ -185,7 +185,7 @@ async fn files_are_only_for_their_owner() {
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(super) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for found in fs::read_dir(from).unwrap() {
         let path = found.unwrap().path();
