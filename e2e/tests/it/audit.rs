@@ -235,6 +235,46 @@ async fn exports_hold_every_record_as_csv_and_as_json() {
 }
 
 #[tokio::test]
+async fn a_payload_can_be_checked_until_its_salt_is_erased() {
+    let site = site(&json!({}));
+    let gate = site.start().await.unwrap();
+    let alice = site.connect(&gate, "alice").await.unwrap();
+    let payloads = [json!({ "pin": 1234 }), json!({ "pin": 5678 })];
+    for (file, payload) in ["1.json", "2.json"].into_iter().zip(&payloads) {
+        alice.send("bob", "note", payload).await.unwrap();
+        fs::write(site.path(file), format!("{payload}\n")).unwrap();
+    }
+    let sends = site.records(&["--event", "message.send"]).await.unwrap();
+    let [first, second] = [0, 1].map(|n: usize| sends[n]["seq"].to_string());
+    let verdict = async |seq: &str, file: &str| {
+        let code = |verdict: &str| i32::from(verdict != "matches");
+        let run = site.audit(&["match", seq, "--payload", file]).await.unwrap();
+        let verdict = run.json().unwrap()["verdict"].as_str().unwrap().to_owned();
+        run.ended(code(&verdict)).unwrap();
+        verdict
+    };
+    assert_eq!(verdict(&first, "1.json").await, "matches");
+    assert_eq!(verdict(&first, "2.json").await, "differs");
+    let run = site.audit(&["erase", &first]).await.unwrap().ok().unwrap();
+    assert_eq!(run.json().unwrap()["erased"].to_string(), format!("[{first}]"));
+    assert_eq!(verdict(&first, "1.json").await, "erased");
+    assert_eq!(verdict(&second, "2.json").await, "matches");
+    let message = sends[1]["message_id"].as_str().unwrap();
+    site.audit(&["erase", "--message", message]).await.unwrap().ok().unwrap();
+    assert_eq!(verdict(&second, "2.json").await, "erased");
+    site.audit(&["verify"]).await.unwrap().ok().unwrap();
+    for (number, code) in [("1", "no_commitment"), ("99999", "record_missing")] {
+        let run = site.audit(&["erase", number]).await.unwrap().ended(1).unwrap();
+        assert_eq!(run.json().unwrap()["error"]["code"], code);
+    }
+    alice.close().await;
+    gate.stop().await.unwrap();
+    let gate = site.start().await.unwrap();
+    assert_eq!(verdict(&first, "1.json").await, "erased");
+    gate.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_log_can_be_followed_while_the_gate_runs() {
     let site = site(&json!({}));
     let gate = site.start().await.unwrap();

@@ -2,6 +2,7 @@
 
 mod states;
 
+use gate::ports::Op;
 use gate::types::{Action, Refusal};
 use inspect::{Action as Handling, RuleSpec, Severity};
 

@@ -1,7 +1,7 @@
 //! `palisade audit`: reads, checks and exports the audit log, also while the gate runs.
 //!
-//! It only reads, straight from the store's folder or from a file of the JSONL sink: an auditor
-//! needs neither a running gate nor its permission.
+//! It works on the store's folder, or reads a file of the JSONL sink: an auditor needs neither a
+//! running gate nor its permission. Only `erase` changes something: it clears salts.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,6 +17,7 @@ use crate::output::Output;
 mod check;
 mod export;
 pub(crate) mod key;
+mod salts;
 mod show;
 mod tail;
 
@@ -41,6 +42,10 @@ enum Action {
     Key(key::KeyArgs),
     /// Write records as CSV for spreadsheets or as a JSON array.
     Export(export::ExportArgs),
+    /// Check whether a payload is the one of a record; exit code 1 if not.
+    Match(salts::MatchArgs),
+    /// Erase the salts of records, so that nobody can check a guess of their payload any more.
+    Erase(salts::EraseArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -182,6 +187,8 @@ pub(crate) async fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
         }
         Action::Verify(args) => check::run(&args, &log, out),
         Action::Export(args) => export::run(&args, &log, out),
+        Action::Match(args) => salts::check(&args, &log, out),
+        Action::Erase(args) => salts::erase(&args, &log, out),
     }
 }
 

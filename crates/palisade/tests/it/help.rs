@@ -53,7 +53,7 @@ fn a_log_filter_that_is_none_is_a_usage_error() {
     assert!(errors.starts_with("error: PALISADE_LOG is no log filter"), "{errors}");
 }
 
-const VERBS: [&str; 30] = [
+const VERBS: [&str; 32] = [
     "",
     "demo",
     "dev",
@@ -69,6 +69,8 @@ const VERBS: [&str; 30] = [
     "audit query",
     "audit verify",
     "audit export",
+    "audit match",
+    "audit erase",
     "config",
     "config check",
     "config schema",

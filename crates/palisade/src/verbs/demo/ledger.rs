@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use audit::{Filter, Record, Report, to_hex};
+use audit::{Filter, Found, Record, Report, to_hex};
 use serde_json::{Value, json};
 
 use super::story::Step;
@@ -33,7 +33,7 @@ pub(super) fn check(data: &Path, steps: &mut [Step]) -> Verdict {
         match found {
             Ok(found) if is_message(&found.record) => {
                 *decisions.entry(found.record.decision.to_string()).or_default() += 1;
-                enter(&found.record, steps, &mut problems);
+                enter(data, &found, steps, &mut problems);
             }
             Ok(_other) => {}
             Err(damage) => problems.push(damage.to_string()),
@@ -49,22 +49,32 @@ fn is_message(record: &Record<'_>) -> bool {
 }
 
 /// Finds the steps of a record's message and fills in what only the log knows.
-fn enter(record: &Record<'_>, steps: &mut [Step], problems: &mut Vec<String>) {
+fn enter(data: &Path, found: &Found, steps: &mut [Step], problems: &mut Vec<String>) {
+    let record = &found.record;
     for step in steps.iter_mut().filter(|step| is_of(record, step)) {
         step.decision = record.decision.to_string();
-        let found = record.violations.join(", ");
-        if !found.is_empty() {
-            step.why = format!("found: {found}");
+        let kinds = record.violations.join(", ");
+        if !kinds.is_empty() {
+            step.why = format!("found: {kinds}");
         } else if step.why.is_empty() {
             step.why = record.decided_by.as_deref().unwrap_or_default().to_owned();
         }
         let Some(sent) = &step.sent else { continue };
-        let unchanged =
-            record.payload_hash.as_deref() == Some(audit::payload_hash(&sent.to_string()).as_str());
+        let unchanged = match store::read_salt(data, found.link.seq) {
+            Ok(salt) => salt.is_some_and(|salt| {
+                record.payload_commitment.as_deref()
+                    == Some(salt.commitment(&sent.to_string()).as_str())
+            }),
+            Err(error) => {
+                problems.push(error.to_string());
+                continue;
+            }
+        };
         let changes = matches!(step.expected, "DLP_REDACTED" | "DLP_ENCRYPTED");
         if unchanged == changes {
             let what = if changes { "was delivered as it was sent" } else { "was changed" };
-            problems.push(format!("{}: by its hash in the log the payload {what}", step.step));
+            problems
+                .push(format!("{}: by its commitment in the log the payload {what}", step.step));
         }
     }
 }
