@@ -77,6 +77,7 @@ fn generate(root: &Path) -> Result<Sources> {
     let mut sources = Sources::new();
     for file in files_below(out.path(), "rs")? {
         let package = file.file_stem().and_then(|stem| stem.to_str()).context("file name")?;
+        let package = if package == NO_PACKAGE { WORKLOAD_API } else { package };
         let text = fs::read_to_string(&file).with_context(|| shown(&file))?;
         let text = format(root, &format!("{}\n{text}", module_doc(package)))?;
         sources.insert(package.split('.').collect::<PathBuf>().with_extension("rs"), text);
@@ -156,6 +157,9 @@ fn shown(path: &Path) -> String {
     format!("`{}`", path.display())
 }
 
+/// What the generator calls the file of contracts without a package; there is one such contract.
+const NO_PACKAGE: &str = "_";
+const WORKLOAD_API: &str = "workload";
 const WIRE: &str = "crates/wire/src";
 
 const LIB_HEAD: &str = r#"//! The gRPC contracts in `proto/` as Rust: messages, clients and servers.

@@ -4,6 +4,7 @@
 //! are webpki's part, done during the TLS handshake; whether the agent is known is the caller's.
 
 use aws_lc_rs::digest;
+use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 use x509_parser::asn1_rs::{Any, FromDer as _, Sequence};
 use x509_parser::certificate::X509Certificate;
@@ -79,6 +80,20 @@ pub(crate) fn validity(der: &[u8]) -> Result<(i64, i64), LeafError> {
 /// Reads the serial number of a certificate, as it is written there.
 pub(crate) fn serial(der: &[u8]) -> Result<Vec<u8>, LeafError> {
     Ok(parse(der)?.raw_serial().to_owned())
+}
+
+/// Splits DER certificates that stand one after the other; nothing if that is not what they are.
+#[must_use]
+pub fn split_der(bytes: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let mut certificates = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (behind, _element) = Sequence::from_der(rest).ok()?;
+        let length = rest.len().checked_sub(behind.len())?;
+        certificates.push(rest.get(..length)?.to_vec().into());
+        rest = behind;
+    }
+    Some(certificates)
 }
 
 /// Tells whether a certificate calls itself one of an authority.

@@ -22,11 +22,11 @@ mod tls;
 
 pub use ca::{CaError, DevCa, Issued, LEAF_DAYS_DEFAULT, Validity};
 pub use files::{FileError, Overwrite, read_secret, write_secret};
-pub use leaf::{FormatReason, LeafError, PeerCertificate, SignerError, check_leaf};
+pub use leaf::{FormatReason, LeafError, PeerCertificate, SignerError, check_leaf, split_der};
 pub use seal::{OpeningKey, PLAINTEXT_BYTES_MAX, SEALED_PREFIX, SealError, SealingKey, open, seal};
 pub use spiffe::{IdPattern, IdPatternError, SpiffeId, SpiffeIdError};
 pub use tls::{
     Bundle, BundleError, ClientMaterial, ListError, ListExpiry, Material, MaterialFiles,
-    RevocationLists, ServerIdentity, TlsError, Trust, client_config, load_client, peer_chain,
-    peer_leaf, server_config,
+    RevocationLists, ServerIdentity, Side, Svid, SvidError, TlsError, Trust, client_config,
+    load_client, peer_chain, peer_leaf, server_config,
 };

@@ -22,11 +22,13 @@ mod error;
 mod lists;
 mod material;
 mod pinned;
+mod svid;
 mod trust;
 
 pub use error::TlsError;
 pub use lists::{ListError, ListExpiry, RevocationLists};
 pub(crate) use material::certified_key;
+pub use svid::{Side, Svid, SvidError};
 pub use trust::{Bundle, BundleError, Trust};
 
 /// Names the files that a server's [`Material`] is made of.
@@ -160,6 +162,18 @@ impl ClientMaterial {
         let end = own.end_entity_cert().ok().and_then(|der| leaf::validity(der).ok());
         let not_after_unix = end.map_or(now_unix, |(_, not_after_unix)| not_after_unix);
         Ok(Self { own, roots, not_after_unix })
+    }
+
+    /// Takes an identity, and the authorities of the server's trust domain.
+    ///
+    /// # Errors
+    /// Returns an error if there is no authority, so that no server can be trusted.
+    pub fn new(svid: &Svid, bundle: &Bundle) -> Result<Self, TlsError> {
+        if bundle.is_empty() {
+            return Err(TlsError::NobodyTrusted);
+        }
+        let not_after_unix = svid.not_after_unix();
+        Ok(Self { own: svid.own(), roots: bundle.roots(), not_after_unix })
     }
 }
 

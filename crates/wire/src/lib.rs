@@ -23,3 +23,4 @@ pub mod palisade {
         pub mod v1;
     }
 }
+pub mod workload;

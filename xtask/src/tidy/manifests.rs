@@ -21,10 +21,14 @@ const EDGES: &[Allowed] = &[
     Allowed { package: "policy", normal: &[], dev: &[] },
     Allowed { package: "gate", normal: &["audit", "inspect", "policy"], dev: &["store"] },
     Allowed { package: "store", normal: &["audit", "gate"], dev: &[] },
-    Allowed { package: "palisade-client", normal: &["identity", "wire"], dev: &[] },
+    Allowed { package: "workload", normal: &["identity", "wire"], dev: &[] },
+    Allowed { package: "palisade-client", normal: &["identity", "wire", "workload"], dev: &[] },
     Allowed {
         package: "server",
-        normal: &["audit", "gate", "identity", "inspect", "policy", "store", "wire", "witness"],
+        normal: &[
+            "audit", "gate", "identity", "inspect", "policy", "store", "wire", "witness",
+            "workload",
+        ],
         dev: &["palisade-client"],
     },
     Allowed {
@@ -40,6 +44,7 @@ const EDGES: &[Allowed] = &[
             "store",
             "wire",
             "witness",
+            "workload",
         ],
         dev: &[],
     },

@@ -130,6 +130,9 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
+    /// There is no authority that a server could be trusted by.
+    #[error("no authority of the server's trust domain is known, so no server can be trusted")]
+    NobodyTrusted,
     /// The TLS library refuses the combination.
     #[error("TLS cannot be set up: {0}")]
     Library(#[from] rustls::Error),
@@ -162,6 +165,7 @@ impl TlsError {
             Self::ListUnusable { cause: ListError::Expired { .. }, .. } => "tls_crl_expired",
             Self::ListUnusable { .. } => "tls_crl_unusable",
             Self::NoList { .. } => "tls_crl_absent",
+            Self::NobodyTrusted => "tls_nobody_trusted",
             Self::Library(_) => "tls_library",
         }
     }

@@ -52,6 +52,11 @@ impl Bundle {
         Ok(Self { roots: Arc::new(roots), certificates })
     }
 
+    /// Returns the authorities for a chain check.
+    pub(super) fn roots(&self) -> Arc<RootCertStore> {
+        Arc::clone(&self.roots)
+    }
+
     /// Returns whether nobody is trusted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
