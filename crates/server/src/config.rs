@@ -13,6 +13,7 @@ mod keys;
 mod resolve;
 mod sections;
 mod summary;
+mod tls;
 mod tree;
 
 pub use environment::Environment;
@@ -21,7 +22,8 @@ pub use error::{ConfigError, ConfigErrorCode};
 pub use find::find;
 pub use sections::{
     AgentLimits, AuditFile, CircuitBreaker, CircuitScope, CrlExpired, Delivery, Durability, Engine,
-    Features, Offline, RateLimit, Role, ServerLimits, Storage, Tls, Validation,
+    Features, Offline, RateLimit, Role, ServerLimits, Storage, Tls, TlsFiles, TlsSource,
+    Validation,
 };
 pub use summary::Summary;
 

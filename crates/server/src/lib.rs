@@ -8,7 +8,10 @@ mod doors;
 mod parts;
 mod reload;
 mod serve;
+mod source;
 mod trust;
+mod workload_api;
 
 pub use parts::{SystemClock, gate_parts};
 pub use serve::{Running, ServeError, serve, start};
+pub use workload_api::WorkloadStartError;

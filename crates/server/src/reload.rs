@@ -13,7 +13,7 @@ use gate::Gate;
 use identity::{ListExpiry, Material, MaterialFiles, TlsError};
 use tokio::sync::watch;
 
-use crate::config::{CrlExpired, Server};
+use crate::config::{self, CrlExpired, Server};
 use crate::trust::{InForce, Switch};
 
 /// The files, as they were when they were last loaded.
@@ -47,15 +47,19 @@ const LOOKS_MAX: u32 = 8;
 
 impl TlsFiles {
     /// Loads the files for the first time.
-    pub(crate) fn load(server: &Server, now_unix: i64) -> Result<Self, TlsError> {
+    pub(crate) fn load(
+        server: &Server,
+        named: &config::TlsFiles,
+        now_unix: i64,
+    ) -> Result<Self, TlsError> {
         let tls = &server.tls;
         let files = MaterialFiles {
-            cert: tls.cert.clone(),
-            key: tls.key.clone(),
+            cert: named.cert.clone(),
+            key: named.key.clone(),
             trust_domain: server.trust_domain.clone(),
-            client_ca: tls.client_ca.clone(),
+            client_ca: named.client_ca.clone(),
             federated: server.federated.clone(),
-            crl: tls.crl.clone(),
+            crl: named.crl.clone(),
             crl_expiry: match tls.crl_expired {
                 CrlExpired::Refuse => ListExpiry::Refuse,
                 CrlExpired::Accept => ListExpiry::Accept,

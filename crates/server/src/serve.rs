@@ -17,7 +17,8 @@ use crate::config::{self, Config};
 use crate::copy::AuditCopy;
 use crate::doors::grpc;
 use crate::parts::{SystemClock, gate_parts};
-use crate::reload::TlsFiles;
+use crate::source::Source;
+use crate::workload_api::WorkloadStartError;
 
 /// Why a server did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum ServeError {
     /// A certificate, key or CA file is not usable.
     #[error(transparent)]
     Tls(#[from] identity::TlsError),
+    /// The Workload API gives nothing that can be used.
+    #[error(transparent)]
+    WorkloadApi(#[from] WorkloadStartError),
     /// The inspection rules do not compile.
     #[error("gateway.dlp: {0}")]
     Rules(String),
@@ -58,6 +62,7 @@ impl ServeError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Tls(cause) => cause.code(),
+            Self::WorkloadApi(cause) => cause.code(),
             Self::Rules(_) => "config_value",
             Self::AuditFile(_) => "audit_file",
             Self::Listen { .. } => "listen_failed",
@@ -178,7 +183,7 @@ impl std::fmt::Debug for Running {
 pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, ServeError> {
     let server = &config.server;
     let now = i64::try_from(SystemClock.now().seconds()).unwrap_or(i64::MAX);
-    let tls = TlsFiles::load(server, now)?;
+    let tls = Source::open(server, now).await?;
     let copy = AuditCopy::open(&config.gateway.audit, &store)?;
     let socket = bind(server.listen).await?;
     let address = socket.local_addr().map_err(|cause| ServeError::Listen {

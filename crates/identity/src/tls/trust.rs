@@ -64,6 +64,13 @@ impl Bundle {
     }
 }
 
+/// Trusts nobody.
+impl Default for Bundle {
+    fn default() -> Self {
+        Self { roots: Arc::new(RootCertStore::empty()), certificates: Vec::new() }
+    }
+}
+
 /// Says why certificates are no bundle of a trust domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use identity::SpiffeId;
 
-use super::{Config, Server};
+use super::{Config, Server, TlsSource};
 
 /// Returns every place with what is wrong there.
 pub(super) fn problems(config: &Config) -> Vec<(String, String)> {
@@ -40,7 +40,9 @@ fn of_id(config: &Config, agent: &str, id: &SpiffeId) -> Option<String> {
         return Some("names a trust domain and nobody in it; add the path".to_owned());
     }
     let domain = id.trust_domain();
-    if domain != server.trust_domain && !server.federated.contains_key(domain) {
+    // What a Workload API gives is not known before it is asked, and may change.
+    let is_open = matches!(server.tls.source, TlsSource::WorkloadApi(_));
+    if domain != server.trust_domain && !is_open && !server.federated.contains_key(domain) {
         return Some(format!(
             "is of the trust domain `{domain}`, of which no CA is known; add it to \
              server.spiffe.federated"

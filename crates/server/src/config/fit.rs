@@ -82,13 +82,7 @@ impl Fit<'_> {
             }
             return;
         }
-        let message = if path.starts_with("server.tls.") {
-            "is required; `palisade dev` makes a configuration with certificates, `palisade cert` \
-             makes certificates"
-        } else {
-            "is required"
-        };
-        self.report.add(ConfigErrorCode::MissingKey, at, path, message);
+        self.report.add(ConfigErrorCode::MissingKey, at, path, "is required");
     }
 
     fn named(
@@ -328,3 +322,7 @@ fn hint(path: &str, value: Option<&str>) -> Option<&'static str> {
         _ => None,
     }
 }
+
+/// What is said where the TLS files are missing, which have no default.
+pub(super) const TLS_REQUIRED: &str = "is required; `palisade dev` makes a configuration with \
+                                       certificates, `palisade cert` makes certificates";

@@ -12,7 +12,7 @@ use super::domains;
 use super::error::{ConfigError, ConfigErrorCode, Report};
 use super::fit;
 use super::keys::{Keys, Kind};
-use super::sections::{AgentKeys, AuditKeys, File, GatewayKeys, SpiffeKeys};
+use super::sections::{AgentKeys, AuditKeys, File, GatewayKeys, SpiffeKeys, TlsFiles, TlsSource};
 use super::tree::{Key, Node, Value};
 use super::{Agent, Audit, Config, Gateway, Server, Witness};
 
@@ -28,10 +28,13 @@ pub(super) fn resolve(
 ) -> Result<Config, Vec<ConfigError>> {
     let mut resolve = Resolve { root, report, warnings: Vec::new() };
     let spiffe = resolve.spiffe(&file.server.spiffe);
+    let tls = super::tls::resolve(&file.server, |code, path, message| {
+        resolve.report(code, path, message);
+    });
     resolve.gateway(&file.gateway);
     let agents = file.agents.0.into_iter();
     let agents = agents.map(|(id, keys)| (id.clone(), resolve.agent(&id, keys))).collect();
-    let Some((agent_ids, operator_ids)) = spiffe else {
+    let (Some((agent_ids, operator_ids)), Some(tls)) = (spiffe, tls) else {
         return Err(resolve.report.into_errors());
     };
     let gateway = Gateway {
@@ -45,7 +48,7 @@ pub(super) fn resolve(
         file: path.to_owned(),
         server: Server {
             listen: file.server.listen.0,
-            tls: file.server.tls,
+            tls,
             trust_domain: file.server.spiffe.trust_domain,
             federated: file.server.spiffe.federated,
             agent_ids,
@@ -82,10 +85,14 @@ struct Resolve<'a> {
 
 impl Resolve<'_> {
     fn add(&mut self, path: &str, message: impl Into<String>) {
+        self.report(ConfigErrorCode::Value, path, message);
+    }
+
+    fn report(&mut self, code: ConfigErrorCode, path: &str, message: impl Into<String>) {
         let steps: Vec<&str> =
             path.split(['.', '[', ']']).filter(|step| !step.is_empty()).collect();
         let at = &self.root.at(&steps).at;
-        self.report.add(ConfigErrorCode::Value, at, path, message);
+        self.report.add(code, at, path, message);
     }
 
     /// Returns the forms of the ids of agents and of operators, which must never be the same.
@@ -313,9 +320,13 @@ impl Resolve<'_> {
             }
         };
         let folder = path.parent().unwrap_or(&path);
-        let tls = &mut config.server.tls;
-        let files = [&mut tls.cert, &mut tls.key, &mut tls.client_ca, &mut config.storage.path];
-        let files = files.into_iter().chain(tls.crl.as_mut());
+        let tls = match &mut config.server.tls.source {
+            TlsSource::Files(TlsFiles { cert, key, client_ca, crl }) => {
+                [Some(cert), Some(key), Some(client_ca), crl.as_mut()]
+            }
+            TlsSource::WorkloadApi(_) => [None, None, None, None],
+        };
+        let files = tls.into_iter().flatten().chain([&mut config.storage.path]);
         let files = files.chain(config.server.federated.values_mut());
         let files = files.chain(config.audit.signing_key.as_mut());
         for file in files.chain(config.gateway.audit.file_path.as_mut()) {

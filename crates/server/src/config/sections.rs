@@ -22,8 +22,8 @@ pub(super) use dlp::DlpKeys;
 pub(super) use gateway::GatewayKeys;
 pub use gateway::{AuditFile, CircuitBreaker, CircuitScope, Features, RateLimit};
 pub use limits::ServerLimits;
-pub use server::{CrlExpired, Tls};
-pub(super) use server::{ServerKeys, SpiffeKeys};
+pub use server::{CrlExpired, Tls, TlsFiles, TlsSource};
+pub(super) use server::{ServerKeys, SpiffeKeys, TlsKeys};
 pub use storage::{Durability, Engine, Storage};
 pub(super) use telemetry::{RedisKeys, TelemetryKeys};
 
@@ -32,12 +32,14 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Configuration of a palisade server. Every key but the three TLS files has a default.
+/// Configuration of a palisade server. Every key but the three TLS files (or a
+/// Workload API in their place) has a default.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "palisade.yaml")]
 pub(super) struct File {
     /// Where the server listens, its certificate, who it trusts, and what a connection may cost.
+    #[serde(default)]
     pub(super) server: ServerKeys,
     /// The agents that may connect, by agent id. Default none: an agent that is not listed is
     /// refused, whatever its certificate says.

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use workload::Endpoint;
 
 use super::limits::ServerLimits;
 use super::units::seconds;
 
 /// The section `server` as it is written.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct ServerKeys {
     /// Address and port to listen on. Default 127.0.0.1:50051, so that a first try is seen by
@@ -22,8 +23,10 @@ pub(in super::super) struct ServerKeys {
     #[serde(default)]
     #[schemars(with = "String", extend("format" = "socket-address", "default" = "127.0.0.1:50051"))]
     pub(in super::super) listen: Listen,
-    /// Certificate, key and client CA. Required: there is no connection without mutual TLS.
-    pub(in super::super) tls: Tls,
+    /// Certificate, key and client CA, or the Workload API that has them. One of both is required:
+    /// there is no connection without mutual TLS.
+    #[serde(default)]
+    pub(in super::super) tls: TlsKeys,
     /// How agents and operators are named in certificates.
     #[serde(default)]
     pub(in super::super) spiffe: SpiffeKeys,
@@ -43,36 +46,89 @@ impl Default for Listen {
     }
 }
 
-/// The files of the server's own identity and of those it trusts.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// Where the server's own identity comes from, and those it trusts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tls {
-    /// PEM file with the server's certificate, leaf first. Relative to this file's folder.
-    #[schemars(with = "String", extend("format" = "path"))]
+    /// Files or a Workload API.
+    pub source: TlsSource,
+    /// What becomes of certificates whose issuer's revocation list is out of date.
+    pub crl_expired: CrlExpired,
+    /// The time between looks at the files.
+    pub reload_every: Duration,
+}
+
+/// Where identity and trust come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsSource {
+    /// From files.
+    Files(TlsFiles),
+    /// From an agent on this machine, by the SPIFFE Workload API.
+    WorkloadApi(Endpoint),
+}
+
+/// The files of the server's own identity and of those it trusts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsFiles {
+    /// The server's certificate, leaf first, as PEM.
     pub cert: PathBuf,
+    /// Its private key, as PEM.
+    pub key: PathBuf,
+    /// The authorities of the own trust domain, as PEM.
+    pub client_ca: PathBuf,
+    /// Revocation lists, as PEM or DER.
+    pub crl: Option<PathBuf>,
+}
+
+/// The section `server.tls` as it is written.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct TlsKeys {
+    /// PEM file with the server's certificate, leaf first. Relative to this file's folder.
+    #[schemars(with = "Option<String>", extend("format" = "path"))]
+    pub(in super::super) cert: Option<PathBuf>,
     /// PEM file with its private key, readable by the server's user only. Relative to this
     /// file's folder.
-    #[schemars(with = "String", extend("format" = "path"))]
-    pub key: PathBuf,
+    #[schemars(with = "Option<String>", extend("format" = "path"))]
+    pub(in super::super) key: Option<PathBuf>,
     /// PEM file with the CA that signs the certificates of agents and operators. Relative to
     /// this file's folder.
-    #[schemars(with = "String", extend("format" = "path"))]
-    pub client_ca: PathBuf,
+    #[schemars(with = "Option<String>", extend("format" = "path"))]
+    pub(in super::super) client_ca: Option<PathBuf>,
+    /// Socket of a SPIFFE Workload API, such as `unix:///run/spire/agent.sock`, that gives
+    /// identity, bundles and revocation lists. Stands in place of the four files. Default none: files.
+    pub(in super::super) workload_api: Option<String>,
     /// File with revocation lists of that CA and others, PEM or DER, at most 16 MiB. Relative to
     /// this file's folder. Default none: a certificate holds until it ends or its CA is removed.
     #[serde(default)]
     #[schemars(with = "Option<String>", extend("format" = "path"))]
-    pub crl: Option<PathBuf>,
+    pub(in super::super) crl: Option<PathBuf>,
     /// What becomes of certificates whose issuer's revocation list is out of date: refuse or
     /// accept. Default refuse: nobody knows any more which of them were revoked.
     #[serde(default)]
-    pub crl_expired: CrlExpired,
+    pub(in super::super) crl_expired: CrlExpired,
     /// Seconds between looks at the files: changed ones are used without a restart, and
     /// connections that are no longer trusted end. Default 1, so that they end within 5 seconds;
     /// 0 never looks.
     #[serde(rename = "reload_seconds", default = "reload_every", with = "seconds")]
     #[schemars(with = "f64", range(min = 0, max = 86_400), extend("default" = 1.0))]
-    pub reload_every: Duration,
+    pub(in super::super) reload_every: Duration,
+}
+
+impl Default for TlsKeys {
+    fn default() -> Self {
+        Self {
+            cert: None,
+            key: None,
+            client_ca: None,
+            workload_api: None,
+            crl: None,
+            crl_expired: CrlExpired::default(),
+            reload_every: reload_every(),
+        }
+    }
 }
 
 /// What becomes of certificates whose issuer's revocation list is out of date.

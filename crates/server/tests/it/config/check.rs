@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use server::config::{ConfigErrorCode as Code, RateLimit, find};
+use server::config::{ConfigErrorCode as Code, RateLimit, TlsSource, find};
 
 use super::{Folder, TLS, with};
 
@@ -184,7 +184,8 @@ storage: { path: /var/lib/palisade }
     assert_eq!(config.agents["no"].metadata["a"], metadata);
     assert_eq!(config.delivery.reclaim_idle, Duration::from_millis(1_500));
     let home = folder.folder.path();
-    assert_eq!(config.server.tls.key, home.join("s.key"));
+    let TlsSource::Files(files) = &config.server.tls.source else { panic!("no files") };
+    assert_eq!(files.key, home.join("s.key"));
     assert_eq!(config.gateway.audit.file_path, Some(home.join("logs/audit.jsonl")));
     assert_eq!(config.storage.path.to_str(), Some("/var/lib/palisade"));
     let summary = config.summary();

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use server::config::{self, Environment, RateLimit};
+use server::config::{self, Environment, RateLimit, TlsSource};
 
 use super::with;
 
@@ -58,7 +58,8 @@ fn values_are_texts_where_a_text_is_wanted_and_yaml_elsewhere() {
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())
         .unwrap();
     assert_eq!(config.server.listen.to_string(), "[::1]:0");
-    assert_eq!(config.server.tls.cert.to_str(), Some("/etc/pki/a #1.pem"));
+    let TlsSource::Files(files) = &config.server.tls.source else { panic!("no files") };
+    assert_eq!(files.cert.to_str(), Some("/etc/pki/a #1.pem"));
     assert_eq!(config.storage.path, folder.folder.path().join("010"));
     assert_eq!(config.agents["desk-1"].allow.len(), 2);
     assert_eq!(config.rate_limit("desk-1").per_hour, 9);

@@ -1,6 +1,6 @@
 //! Every problem is named with its file, line and column, its key, and what to do.
 
-use server::config::ConfigErrorCode as Code;
+use server::config::{ConfigErrorCode as Code, TlsSource};
 
 use super::{Folder, TLS, with};
 
@@ -190,4 +190,41 @@ fn values_never_reach_an_error() {
     let variable = [("GATEWAY_TELEMETRY__HEADERS", "{ a: [hunter2-hunter2 }")];
     let errors = with("").errors(&variable);
     assert!(!errors.is_empty() && !errors.concat().contains(secret), "{errors:?}");
+}
+
+#[test]
+fn the_workload_api_stands_in_place_of_the_files_and_not_beside_them() {
+    let load = |text: &str| Folder::with("palisade.yaml", text).errors(&[]);
+    let alone = "server: { tls: { workload_api: 'unix:///run/spire/agent.sock' } }\n";
+    let config = Folder::with("palisade.yaml", alone).load(&[]).unwrap();
+    let TlsSource::WorkloadApi(endpoint) = &config.server.tls.source else { panic!("files") };
+    assert_eq!(endpoint.path().to_str(), Some("/run/spire/agent.sock"));
+    let beside = |key: &str, gives: &str| {
+        format!(
+            "{key}: stands beside server.tls.workload_api, which gives {gives}; remove one of both"
+        )
+    };
+    let text = "server: { tls: { workload_api: 'unix:///a', cert: a, key: b, client_ca: c, crl: d },\
+                \x20spiffe: { federated: { other.org: o.pem } } }\n";
+    let found = load(text);
+    for (key, gives) in [
+        ("server.tls.cert", "the certificate"),
+        ("server.tls.key", "the key"),
+        ("server.tls.client_ca", "the authorities"),
+        ("server.tls.crl", "the revocation lists"),
+        ("server.spiffe.federated", "the authorities of other trust domains"),
+    ] {
+        let expected = beside(key, gives);
+        assert!(found.iter().any(|error| error.ends_with(&expected)), "{expected}: {found:?}");
+    }
+    assert_eq!(found.len(), 5);
+    for (value, says) in [("/run/agent.sock", "is no Unix socket"), ("unix://h/a", "names a host")]
+    {
+        let found = load(&format!("server: {{ tls: {{ workload_api: '{value}' }} }}\n"));
+        assert!(matches!(&*found, [one] if one.contains(says)), "{found:?}");
+    }
+    // An agent of another domain need not be known from the file.
+    let text = "server: { tls: { workload_api: 'unix:///a' } }\n\
+                agents: { a: { spiffe_id: 'spiffe://other.org/a' } }\n";
+    Folder::with("palisade.yaml", text).load(&[]).unwrap();
 }
