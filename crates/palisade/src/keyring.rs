@@ -44,7 +44,8 @@ impl Keyring {
     /// Returns an error if the files cannot be written.
     pub(crate) fn server(&self) -> anyhow::Result<()> {
         let names = LOOPBACK_NAMES.map(str::to_owned);
-        self.make("server", || Ok(self.authority.issue_server(&names, None, self.validity)?))
+        let id = gate_id(TRUST_DOMAIN, "server")?;
+        self.make("server", || Ok(self.authority.issue_server(&names, Some(&id), self.validity)?))
     }
 
     /// Makes an agent's certificate and the key that opens what is encrypted to it.
@@ -107,6 +108,14 @@ impl Keyring {
 pub(crate) const TRUST_DOMAIN: &str = "mas";
 pub(crate) const AGENT_PATH: &str = "/agent/{agent_id}";
 pub(crate) const OPERATOR_PATH: &str = "/operator/{operator}";
+/// Returns the SPIFFE ID of a gate whose certificate is called `name`.
+///
+/// # Errors
+/// Returns an error if the trust domain or the name cannot stand in an ID.
+pub(crate) fn gate_id(trust_domain: &str, name: &str) -> anyhow::Result<SpiffeId> {
+    Ok(SpiffeId::parse(&format!("spiffe://{trust_domain}/gate/{name}"))?)
+}
+
 /// Under which names a gate on this machine is reached.
 pub(crate) const LOOPBACK_NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
 

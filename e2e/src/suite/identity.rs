@@ -24,14 +24,17 @@ mod cases;
 mod certificate;
 mod connect;
 mod der;
+mod held;
 mod keys;
+mod reload;
 mod servers;
+mod traffic;
 mod transport;
 
 use cases::{Case, Expected, Mint};
 use connect::{Answer, Asked, Offer};
 
-pub(super) async fn run(_effort: Effort, report: &mut Report) -> Result<()> {
+pub(super) async fn run(effort: Effort, report: &mut Report) -> Result<()> {
     let mut tally = Tally::default();
     let mint = Mint::new()?;
     let site = site(&mint)?;
@@ -41,6 +44,7 @@ pub(super) async fn run(_effort: Effort, report: &mut Report) -> Result<()> {
     report.figure("refused", tally.refused);
     report.figure("wrongly_accepted", tally.wrongly_accepted);
     report.figure("wrongly_refused", tally.wrongly_refused);
+    reload::run(effort, report).await;
     Ok(())
 }
 

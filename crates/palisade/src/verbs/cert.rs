@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::failure::Failure;
-use crate::keyring::{AGENT_PATH, LOOPBACK_NAMES, OPERATOR_PATH, TRUST_DOMAIN};
+use crate::keyring::{AGENT_PATH, LOOPBACK_NAMES, OPERATOR_PATH, TRUST_DOMAIN, gate_id};
 use crate::output::Output;
 
 mod show;
@@ -67,9 +67,12 @@ struct ServerArgs {
     /// An IP address under which agents reach the gate; may be repeated.
     #[arg(long)]
     ip: Vec<std::net::IpAddr>,
-    /// A SPIFFE ID for the gate, for clients that pin it.
+    /// The SPIFFE ID of the gate, for clients that pin it by `--server-id` [default:
+    /// spiffe://TRUST_DOMAIN/gate/NAME]
     #[arg(long, value_name = "ID")]
     spiffe_id: Option<SpiffeId>,
+    #[command(flatten)]
+    domain: DomainArgs,
     /// The files' name.
     #[arg(long, default_value = "server")]
     name: String,
@@ -205,10 +208,13 @@ fn server(args: &ServerArgs) -> anyhow::Result<Made> {
         names = LOOPBACK_NAMES.map(str::to_owned).to_vec();
     }
     let authority = args.issue.authority()?;
-    let id = args.spiffe_id.as_ref();
-    let issued = authority.issue_server(&names, id, args.issue.validity()?)?;
+    let id = match &args.spiffe_id {
+        Some(id) => id.clone(),
+        None => gate_id(&args.domain.trust_domain, &args.name)?,
+    };
+    let issued = authority.issue_server(&names, Some(&id), args.issue.validity()?)?;
     issued.save(&args.issue.dir, &args.name, args.issue.overwrite()).map_err(coded)?;
-    Ok(Made::new(&args.issue.dir, &args.name, id))
+    Ok(Made::new(&args.issue.dir, &args.name, Some(&id)))
 }
 
 fn agent(name: &str, args: &AgentArgs) -> anyhow::Result<Made> {

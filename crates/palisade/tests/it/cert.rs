@@ -41,8 +41,9 @@ fn a_certificate_is_shown_with_its_owner_and_what_the_gate_thinks_of_it() {
     let stranger = json(&run("--json cert show alice.pem --trust-domain other"));
     assert!(stranger.get("principal").is_none(), "{stranger}");
     let server = json(&run("--json cert show server.pem"));
-    assert_eq!(server["refused_with"]["code"], "invalid_spiffe_san");
-    assert_eq!(server["names"], serde_json::json!(["DNS localhost", "IP 127.0.0.1"]));
+    assert_eq!(server["refused_with"]["code"], "invalid_certificate");
+    let names = ["DNS localhost", "IP 127.0.0.1", "URI spiffe://mas/gate/server"];
+    assert_eq!(server["names"], serde_json::json!(names));
     let (code, text, _) = said(&run("cert show ca.pem"));
     assert_eq!(code, 0);
     assert!(text.contains("refused: "), "{text}");
