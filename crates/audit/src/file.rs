@@ -13,7 +13,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use reader::ArchiveReader;
-pub use writer::ArchiveWriter;
+pub use writer::{ArchiveWriter, Backed};
 
 /// Bytes of an archive that are not an entry, with their place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

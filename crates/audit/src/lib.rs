@@ -29,7 +29,7 @@ pub use commitment::{SALT_BYTES, Salt, text_hash};
 pub use disk::{Disk, RealDisk};
 pub use entry::{Entry, EntryError};
 pub use export::{ExportError, export_csv, export_json};
-pub use file::{ArchiveError, ArchiveReader, ArchiveWriter, Damage, Fault, file_name};
+pub use file::{ArchiveError, ArchiveReader, ArchiveWriter, Backed, Damage, Fault, file_name};
 pub use hex::{from_hex, to_hex};
 pub use lines::LineReader;
 pub use moment::{MomentError, parse_moment, timestamp, to_micros};

@@ -26,6 +26,16 @@ pub struct ArchiveWriter {
     last: Option<Link>,
     cut_bytes: u64,
     is_poisoned: bool,
+    backed: Option<Backed>,
+}
+
+/// Which entries of an archive file are held elsewhere too.
+#[derive(Debug, Clone, Copy)]
+pub struct Backed {
+    /// The number of the file's first entry, as its name says.
+    pub first_seq: u64,
+    /// The number from which on another place holds all entries.
+    pub from_seq: u64,
 }
 
 impl ArchiveWriter {
@@ -44,6 +54,29 @@ impl ArchiveWriter {
     /// # Errors
     /// Fails as [`ArchiveWriter::open`] does.
     pub fn open_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Self, ArchiveError> {
+        Self::open_as(path, disk, None)
+    }
+
+    /// Opens an archive file whose entries from a number on are still held elsewhere, and will be
+    /// added again: whatever is broken behind the entries before them is cut. A loss of power can
+    /// leave any part of what was not synced.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be opened or is damaged where nothing else holds its entries; it
+    /// is then left as it is.
+    pub fn open_backed(
+        path: &Path,
+        disk: Arc<dyn Disk>,
+        backed: Backed,
+    ) -> Result<Self, ArchiveError> {
+        Self::open_as(path, disk, Some(backed))
+    }
+
+    fn open_as(
+        path: &Path,
+        disk: Arc<dyn Disk>,
+        backed: Option<Backed>,
+    ) -> Result<Self, ArchiveError> {
         let failed = |verb| move |source| ArchiveError::Io { path: path.to_owned(), verb, source };
         let file = disk.open(path).map_err(failed("open"))?;
         let bytes = file.metadata().map_err(failed("read"))?.len();
@@ -56,6 +89,7 @@ impl ArchiveWriter {
             last: None,
             cut_bytes: 0,
             is_poisoned: false,
+            backed,
         };
         if writer.is_unborn(bytes).map_err(failed("read"))? {
             writer.begin().map_err(failed("begin"))?;
@@ -117,7 +151,7 @@ impl ArchiveWriter {
         self.end + self.waiting.len() as u64
     }
 
-    /// Returns how many bytes after the last whole frame were cut when the file was opened.
+    /// Returns how many bytes behind the last frame that was kept were cut when the file was opened.
     #[must_use]
     pub const fn cut_bytes(&self) -> u64 {
         self.cut_bytes
@@ -148,6 +182,12 @@ impl ArchiveWriter {
         let failed = |source| ArchiveError::Io { path: self.path.clone(), verb: "read", source };
         let damage = |offset, what| Damage { path: self.path.clone(), offset, what };
         if let Some(fault) = reader::fault_at_start(&self.file, bytes).map_err(failed)? {
+            if matches!(fault, Fault::NotAnArchive) && self.backed.is_some_and(|b| b.covers(None)) {
+                self.cut_bytes = bytes;
+                let path = self.path.clone();
+                let begun = self.begin();
+                return begun.map_err(|source| ArchiveError::Io { path, verb: "begin", source });
+            }
             return Err(damage(0, fault).into());
         }
         let (mut end, mut last) = (self.end, None);
@@ -157,8 +197,11 @@ impl ArchiveWriter {
                 At::End => break,
                 At::Broken => {
                     let next = frame::find(&self.file, end + 1, bytes).map_err(failed)?;
-                    if next < bytes {
-                        return Err(damage(end, Fault::Broken { bytes: next - end }).into());
+                    let (is_torn, broken) = (next == bytes, next - end);
+                    if !self.backed.map_or(is_torn, |backed| backed.covers(last)) {
+                        let torn = Fault::TornTail { bytes: broken };
+                        let fault = if is_torn { torn } else { Fault::Broken { bytes: broken } };
+                        return Err(damage(end, fault).into());
                     }
                     let cut = self.disk.truncate(&self.file, end);
                     cut.and_then(|()| self.disk.sync(&self.file)).map_err(failed)?;
@@ -189,6 +232,18 @@ impl ArchiveWriter {
             return Err(ArchiveError::Poisoned { path: self.path.clone() });
         }
         Ok(())
+    }
+}
+
+impl Backed {
+    /// Returns whether another place holds everything behind an entry, or all of a file without
+    /// one.
+    const fn covers(self, last: Option<Link>) -> bool {
+        let next = match last {
+            Some(last) => last.seq.saturating_add(1),
+            None => self.first_seq,
+        };
+        self.from_seq <= next
     }
 }
 

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use audit::{ArchiveError, ArchiveWriter, Disk, Entry, Salt, file_name};
+use audit::{ArchiveError, ArchiveWriter, Backed, Disk, Entry, Salt, file_name};
 
 use super::folder::numbered;
 use super::salts::Salts;
@@ -18,17 +18,21 @@ pub(super) struct Archive {
     file_bytes: u64,
     writer: Option<ArchiveWriter>,
     next_seq: u64,
+    /// The number from which on the log holds all entries.
+    log_from: u64,
     /// The numbers of the files' first entries, lowest first.
     firsts: Vec<u64>,
     salts: Salts,
 }
 
 impl Archive {
-    /// Opens the last file and finds the number that comes next.
+    /// Opens the last file and finds the number that comes next. What the log holds too, from
+    /// `log_from` on, is cut where it is broken.
     pub(super) fn open(
         folder: &Path,
         file_bytes: u64,
         disk: Arc<dyn Disk>,
+        log_from: u64,
     ) -> Result<Self, ArchiveError> {
         let sync_failed =
             |source| ArchiveError::Io { path: folder.to_owned(), verb: "sync", source };
@@ -37,7 +41,7 @@ impl Archive {
         let folder = folder.to_owned();
         let (firsts, salts) = (files(&folder)?, Salts::new(&folder, Arc::clone(&disk)));
         let mut archive =
-            Self { folder, disk, file_bytes, writer: None, next_seq: 1, firsts, salts };
+            Self { folder, disk, file_bytes, writer: None, next_seq: 1, log_from, firsts, salts };
         for first in archive.firsts.clone().into_iter().rev() {
             let found = archive.writer(first)?;
             let last = found.last();
@@ -92,7 +96,18 @@ impl Archive {
     /// again, nothing would show that its name or beginning may not be on disk.
     fn writer(&self, first_seq: u64) -> Result<ArchiveWriter, ArchiveError> {
         let path = self.folder.join(file_name(first_seq));
-        let opened = ArchiveWriter::open_on(&path, Arc::clone(&self.disk));
+        let backed = Backed { first_seq, from_seq: self.log_from };
+        let opened = ArchiveWriter::open_backed(&path, Arc::clone(&self.disk), backed);
+        if let Ok(writer) = &opened
+            && writer.cut_bytes() > 0
+        {
+            tracing::warn!(
+                file = %path.display(),
+                offset = writer.bytes(),
+                bytes = writer.cut_bytes(),
+                "what a crash left of archived records is cut and written again from the log"
+            );
+        }
         if let Err(ArchiveError::Io { verb: "begin", .. }) = &opened {
             // The first error matters.
             self.disk.remove(&path).unwrap_or_default();

@@ -141,15 +141,16 @@ impl Checkpointer {
         upto: Upto,
     ) -> Result<(), CheckpointError> {
         let folder = &self.shared.folder;
+        let mut walk = Walk::begin_segment(folder, lowest)?;
         let archive = match &mut self.archive {
             Some(archive) => archive,
             none => {
                 let disk = Arc::clone(&self.shared.disk);
                 let file_bytes = self.shared.options.archive_bytes;
-                none.insert(Archive::open(&folder.audit(), file_bytes, disk)?)
+                let log_from = walk.segment.head.next_seq;
+                none.insert(Archive::open(&folder.audit(), file_bytes, disk, log_from)?)
             }
         };
-        let mut walk = Walk::begin_segment(folder, lowest)?;
         while walk.position() < upto.position {
             match walk.step()? {
                 Step::Frame(frame) => {

@@ -1,5 +1,6 @@
 //! What the engine does with damage, full disks, failing syncs and its own files.
 
+mod archive;
 mod damage;
 mod faults;
 mod housekeeping;

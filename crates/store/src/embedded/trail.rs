@@ -85,11 +85,10 @@ impl AuditTrail {
                         self.last = reader.as_ref().and_then(Entries::spot);
                         return Ok(Some(entry));
                     }
-                    // The server is writing it, or crashed doing so: the log has it too.
-                    Some(Err(Damage { what: Fault::TornTail { .. }, .. })) if files.is_empty() => {
-                        return Ok(None);
+                    Some(Err(damage)) => {
+                        let is_last = files.is_empty();
+                        return self.damaged(damage, is_last);
                     }
-                    Some(Err(damage)) => return Err(damage),
                     None => {
                         let Some(path) = files.pop_front() else { return Ok(None) };
                         *reader = Some(ArchiveReader::open(&path).map_err(|e| lost(&path, e))?);
@@ -114,6 +113,35 @@ impl AuditTrail {
                 }))
             }
         }
+    }
+
+    /// Passes from a broken end of the archive to the log, if that has what is missing. The server
+    /// is writing it, or lost its power before it was on disk.
+    fn damaged(&mut self, damage: Damage, is_last: bool) -> Result<Option<Entry>, Damage> {
+        match damage.what {
+            Fault::TornTail { .. } | Fault::Broken { .. } | Fault::NotAnArchive if is_last => {}
+            _ => return Err(damage),
+        }
+        if self.is_in_log()? {
+            return Ok(None);
+        }
+        if !matches!(damage.what, Fault::TornTail { .. }) {
+            return Err(damage);
+        }
+        // Written to its end and gone from the log since, if the server runs.
+        self.start_over(damage)?;
+        self.pull()
+    }
+
+    /// Returns whether the log goes back to the wanted entry.
+    fn is_in_log(&self) -> Result<bool, Damage> {
+        let log = self.folder.log();
+        let unreadable = |error: io::Error| damage(&log, 0, Fault::Unreadable(error.kind()));
+        let Some(lowest) = numbered(&log, "seg").map_err(unreadable)?.first().copied() else {
+            return Ok(false);
+        };
+        let walk = Walk::begin_segment(&self.folder, lowest);
+        Ok(walk.is_ok_and(|walk| walk.segment.head.next_seq <= self.next))
     }
 
     /// Looks in the archive for what is no longer in the log; gives up after a few times.
