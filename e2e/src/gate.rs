@@ -19,11 +19,13 @@ pub struct Start {
     pub listen: Option<SocketAddr>,
     /// What it logs, as `PALISADE_LOG` takes it.
     pub log: &'static str,
+    /// How many files and sockets it may have open; what this process may if absent.
+    pub descriptors: Option<u64>,
 }
 
 impl Default for Start {
     fn default() -> Self {
-        Self { listen: None, log: "debug" }
+        Self { listen: None, log: "debug", descriptors: None }
     }
 }
 
@@ -43,7 +45,11 @@ impl Gate {
     pub(crate) async fn start(site: &Site, how: Start) -> Result<Self> {
         let config = site.path("palisade.yaml").display().to_string();
         // From elsewhere: the paths in a configuration start from its own folder.
-        let program = Program::new(Path::new("/"), &["serve", "--config", &config])?;
+        let arguments = ["serve", "--config", &config];
+        let program = match how.descriptors {
+            None => Program::new(Path::new("/"), &arguments)?,
+            Some(most) => Program::limited(Path::new("/"), &arguments, most)?,
+        };
         let program = program.env("PALISADE_LOG", how.log);
         let program = match how.listen {
             Some(addr) => program.env("PALISADE_SERVER__LISTEN", &addr.to_string()),

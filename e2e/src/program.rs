@@ -38,14 +38,28 @@ impl Program {
     /// # Errors
     /// Returns an error if the binary has not been built.
     pub fn new(folder: &Path, arguments: &[&str]) -> Result<Self> {
-        let mut command = Command::new(binary()?);
+        Ok(Self::of(Command::new(binary()?), folder, arguments))
+    }
+
+    /// Prepares a run that may have only so many files and sockets open.
+    ///
+    /// # Errors
+    /// Returns an error if the binary has not been built.
+    pub fn limited(folder: &Path, arguments: &[&str], descriptors: u64) -> Result<Self> {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]);
+        shell.arg(binary()?);
+        Ok(Self::of(shell, folder, arguments))
+    }
+
+    fn of(mut command: Command, folder: &Path, arguments: &[&str]) -> Self {
         command.args(arguments).current_dir(folder).kill_on_drop(true);
         for (name, _value) in env::vars_os() {
             if configures_a_gate(&name) {
                 command.env_remove(name);
             }
         }
-        Ok(Self { command, input: Vec::new() })
+        Self { command, input: Vec::new() }
     }
 
     /// Sets a variable of the environment.

@@ -6,13 +6,19 @@
 //! | `ledger` | what they were told and what they got |
 //! | `round` | what is checked after every fault |
 //! | `crash` | `kill -9` and loss of power at any moment |
+//! | `disk` | a disk that fails, is full or is slow |
+//! | `flips` | flipped bits in every kind of file |
+//! | `starved` | no file descriptors, no processor |
 
 #![expect(clippy::indexing_slicing, reason = "of JSON values, where what is absent is null")]
 
 mod crash;
+mod disk;
+mod flips;
 mod ledger;
 mod load;
 mod round;
+mod starved;
 
 use anyhow::Result;
 
@@ -27,5 +33,17 @@ pub(super) async fn run(effort: Effort, report: &mut Report) -> Result<()> {
     report.case("a gate that is killed under load loses nothing", killed);
     let cut = Box::pin(crash::run(Crash::Power, effort, report, &mut dice)).await;
     report.case("a gate whose power is cut under load loses nothing", cut);
+    let failed = Box::pin(disk::failed_sync(effort, report, &mut dice)).await;
+    report.case("a gate whose sync fails acknowledges nothing more and ends", failed);
+    let full = Box::pin(disk::full(report)).await;
+    report.case("a gate on a full disk says so, reads on and resumes", full);
+    let slow = Box::pin(disk::slow(report)).await;
+    report.case("a gate on a slow disk loses nothing and nobody", slow);
+    let flipped = Box::pin(flips::run(effort, report, &mut dice)).await;
+    report.case("a flipped bit in any file is found with its place or does nothing", flipped);
+    let starved = Box::pin(starved::descriptors(report)).await;
+    report.case("strangers that take every descriptor stop nobody who is in", starved);
+    let stopped = Box::pin(starved::stopped(report)).await;
+    report.case("a gate that is stopped for a while delivers nothing twice", stopped);
     Ok(())
 }

@@ -7,6 +7,7 @@ mod bucket;
 mod bus;
 mod calls;
 mod connection;
+mod descriptors;
 mod frames;
 mod mas;
 mod memory;

@@ -169,7 +169,11 @@ impl AuditTrail {
                     return Ok(Some(entry));
                 }
                 (Source::Unread, None) => self.source = self.list_archive()?,
-                (Source::Archive { .. }, None) => self.source = self.enter_log()?,
+                (Source::Archive { .. }, None) => {
+                    // Not looked for again if that fails: the archive has no more.
+                    self.source = Source::Done;
+                    self.source = self.enter_log()?;
+                }
                 (Source::Log { .. } | Source::Done, None) => return Ok(None),
             }
         }

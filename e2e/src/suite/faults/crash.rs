@@ -103,6 +103,6 @@ pub(super) fn small_segments() -> Value {
 }
 
 /// Without a log for developers, which would slow the load down.
-pub(super) const QUIET: Start = Start { listen: None, log: "warn" };
+pub(super) const QUIET: Start = Start { listen: None, log: "warn", descriptors: None };
 /// Keeps the time for reading the whole audit log after each round within bounds.
 const ROUNDS_PER_STORE: u32 = 10;

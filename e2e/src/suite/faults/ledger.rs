@@ -39,6 +39,8 @@ pub(super) struct Ledger {
     settled: HashMap<String, MessageState>,
     /// The fields that an agent has set: the last number that was confirmed, the last tried.
     counted: BTreeMap<String, (u64, u64)>,
+    /// How often each refusal was heard, by its code.
+    refusals: BTreeMap<String, u64>,
     /// Deliveries of a message that had been delivered before.
     pub(super) redelivered: u64,
     /// Of these, deliveries of a message that the gate had called settled.
@@ -68,9 +70,18 @@ impl Ledger {
         self.tell(lane, number, Told::Accepted(id.as_str().to_owned()));
     }
 
-    /// Notes that the gate has certainly not taken it.
-    pub(super) fn refused(&mut self, lane: &Lane, number: u64) {
-        self.tell(lane, number, Told::Refused);
+    /// Notes that the gate has refused it. Whether a store that fails has taken it, nobody knows;
+    /// otherwise it has certainly not.
+    pub(super) fn refused(&mut self, lane: &Lane, number: u64, code: &str) {
+        *self.refusals.entry(code.to_owned()).or_default() += 1;
+        if code != "store_unavailable" {
+            self.tell(lane, number, Told::Refused);
+        }
+    }
+
+    /// Returns how often a refusal was heard.
+    pub(super) fn refusals(&self, code: &str) -> u64 {
+        self.refusals.get(code).copied().unwrap_or_default()
     }
 
     fn tell(&mut self, lane: &Lane, number: u64, what: Told) {
@@ -228,7 +239,7 @@ mod tests {
             ledger.accepted(&lane(), number, &id(name));
         }
         let number = ledger.sending(&lane());
-        ledger.refused(&lane(), number);
+        ledger.refused(&lane(), number, "disk_full");
         let unknown = ledger.sending(&lane());
         ledger.delivered(lane(), 1, &id("b"));
         ledger.delivered(lane(), 0, &id("a"));

@@ -136,10 +136,7 @@ impl Load {
         let mut ledger = self.ledger.borrow_mut();
         match &answer {
             Ok(id) => ledger.accepted(lane, number, id),
-            // Whether the store took it before it failed, nobody knows.
-            Err(Error::Refused(refused)) if refused.code != "store_unavailable" => {
-                ledger.refused(lane, number);
-            }
+            Err(Error::Refused(refused)) => ledger.refused(lane, number, &refused.code),
             Err(_unknown) => {}
         }
         answer
@@ -220,6 +217,40 @@ impl Load {
         } else {
             incoming.ack().await
         };
+        Ok(())
+    }
+
+    /// Returns how many messages the gate has taken.
+    pub(super) fn accepted(&self) -> u64 {
+        self.ledger.borrow().balance().acknowledged
+    }
+
+    /// Waits until so many more messages have been taken.
+    pub(super) async fn takes(&self, more: u64) -> Result<()> {
+        let before = self.accepted();
+        eventually("messages are taken", async || {
+            Ok((self.accepted() >= before + more).then_some(()))
+        })
+        .await
+    }
+
+    /// Asks for states and for what became of messages; each question must be answered, or refused
+    /// because its record has no room.
+    pub(super) async fn read(&self) -> Result<()> {
+        let is_typed = |answer: Result<(), Error>| match answer {
+            Ok(()) => Ok(()),
+            Err(Error::Refused(refused)) if refused.code == "disk_full" => Ok(()),
+            Err(other) => Err(other),
+        };
+        for client in &self.senders {
+            is_typed(client.state().await.map(drop))?;
+        }
+        for (client, lane) in self.lanes() {
+            let asked = self.ledger.borrow().newest(&lane);
+            if let Some((id, _)) = asked {
+                is_typed(client.status(&MessageId::new(id)).await.map(drop))?;
+            }
+        }
         Ok(())
     }
 

@@ -20,11 +20,13 @@ pub(super) struct Sums {
     duplicated_acked: u64,
     unreconciled: u64,
     recovery_max: Duration,
+    is_drained: bool,
 }
 
 impl Sums {
     /// Starts a gate again where it was before, and notes how long that took.
     pub(super) async fn restart(&mut self, site: &Site, how: Start) -> Result<Gate> {
+        self.is_drained = false;
         let (gate, took) = start(site, how).await?;
         self.recovery_max = self.recovery_max.max(took);
         Ok(gate)
@@ -33,6 +35,7 @@ impl Sums {
     /// Holds everything against the ledger and the audit log, when nothing is under way.
     pub(super) async fn check(&mut self, site: &Site, gate: &Gate, load: &Load) -> Result<()> {
         load.settle().await?;
+        self.is_drained = true;
         let unreconciled = reconcile(site, gate, load).await?;
         self.unreconciled += unreconciled;
         let balance = load.ledger.borrow().balance();
@@ -49,7 +52,8 @@ impl Sums {
         let ledger = load.ledger.borrow();
         let Balance { acknowledged, lost, .. } = ledger.balance();
         self.acknowledged += acknowledged;
-        self.lost += lost;
+        // Before everything has come it only has not come yet.
+        self.lost += if self.is_drained { lost } else { 0 };
         self.redelivered += ledger.redelivered;
         self.duplicated_acked += ledger.duplicated_acked;
     }

@@ -15,6 +15,7 @@ use tokio_rustls::server::TlsStream;
 use super::Routes;
 use super::bucket::{Bucket, Buckets};
 use super::connection::{Shared, serve};
+use super::descriptors::connections_max;
 use super::memory::{Level, Memory};
 use super::peer::{Identifier, Peer};
 use super::places::{Place, Places, network};
@@ -42,7 +43,7 @@ const RESERVE_SECONDS: f64 = 5.0;
 impl Listener {
     /// Accepts connections until `closing` becomes true.
     pub(crate) async fn run(self, mut closing: watch::Receiver<bool>) {
-        let connections = Arc::new(Semaphore::new(self.limits.connections_max));
+        let connections = Arc::new(Semaphore::new(connections_max(self.limits.connections_max)));
         let accepts = Bucket::new(f64::from(self.limits.connections_per_second), 1.0);
         let memory = self.watch_memory(&closing);
         let door = Arc::new(Door {

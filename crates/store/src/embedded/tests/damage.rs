@@ -252,3 +252,13 @@ fn a_folder_that_cannot_be_used_is_refused_with_what_to_do() {
     drop(store);
     drop(open(folder.path()));
 }
+
+#[tokio::test]
+async fn a_reader_of_records_reports_a_broken_head_of_a_segment_once() {
+    let folder = three().await;
+    overwrite(&first_segment(&folder), 0, b"x");
+    let found: Vec<_> = crate::embedded::read_audit(folder.path(), 1).take(10).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    let damage = found.into_iter().next().unwrap().unwrap_err();
+    assert_eq!((damage.path, damage.offset), (first_segment(&folder), 0));
+}
