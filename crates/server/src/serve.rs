@@ -193,7 +193,8 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
     })?;
     let parts = gate_parts(config, store)?;
     let gate = Gate::open(parts).await.map_err(ServeError::Store)?;
-    let (routes, health) = grpc::routes(&gate, &server.limits).await;
+    let (routes, health) =
+        grpc::routes(&gate, &server.limits, config.validation.state_bytes_max).await;
     let accepting = watch::Sender::new(false);
     let listener = grpc::Listener {
         socket,

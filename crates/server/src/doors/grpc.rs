@@ -53,15 +53,21 @@ const ANSWER_ROOM: usize = 64 * 1024;
 /// The services, once for each size that a request may have.
 #[derive(Clone)]
 pub(crate) struct Routes {
-    /// For calls that bring something to keep.
+    /// For calls that bring a message.
     large: tonic::service::Routes,
+    /// For calls that bring state.
+    state: tonic::service::Routes,
     /// For calls of a few names: what they hold is bounded before it is decoded, because empty
     /// fields take many times their bytes.
     small: tonic::service::Routes,
 }
 
-/// Puts the services of the door together.
-pub(crate) async fn routes(gate: &Arc<Gate>, limits: &ServerLimits) -> (Routes, HealthReporter) {
+/// Puts the services of the door together; `state_bytes_max` is how large an agent's state may be.
+pub(crate) async fn routes(
+    gate: &Arc<Gate>,
+    limits: &ServerLimits,
+    state_bytes_max: usize,
+) -> (Routes, HealthReporter) {
     let (reporter, health) = tonic_health::server::health_reporter();
     for name in [
         "",
@@ -90,8 +96,15 @@ pub(crate) async fn routes(gate: &Arc<Gate>, limits: &ServerLimits) -> (Routes, 
             .add_service(health)
             .prepare()
     };
-    let small_max = SMALL_BYTES_MAX.min(limits.message_bytes_max);
-    let routes = Routes { large: services(limits.message_bytes_max), small: services(small_max) };
+    let bytes_max = limits.message_bytes_max;
+    let small_max = SMALL_BYTES_MAX.min(bytes_max);
+    // Beside the texts, each field has its own head, of which small fields have many.
+    let state_max = state_bytes_max.saturating_mul(4).clamp(small_max, bytes_max);
+    let routes = Routes {
+        large: services(bytes_max),
+        state: services(state_max),
+        small: services(small_max),
+    };
     (routes, HealthReporter(reporter))
 }
 

@@ -2,5 +2,6 @@
 
 mod connections;
 mod drain;
+mod floods;
 mod frames;
 mod silence;

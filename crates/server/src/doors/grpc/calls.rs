@@ -23,7 +23,7 @@ use super::metered::{Cut, Why};
 use super::peer::Peer;
 use super::share::{Share, Ticket};
 use super::status::status;
-use super::{HEALTH_PATH, MAS_PATH, MAS_PATH_OLD};
+use super::{HEALTH_PATH, MAS_PATH, MAS_PATH_OLD, SMALL_BYTES_MAX};
 
 /// One connection's way to the services.
 #[derive(Clone)]
@@ -41,8 +41,10 @@ pub(super) struct Calls {
 enum Kind {
     /// A session, which has no end of its own.
     Session,
-    /// A call that brings something to keep.
+    /// A call that brings a message.
     Message,
+    /// A call that brings state to keep.
+    State,
     /// A call of a few names.
     Small,
     /// Whether the server is there.
@@ -86,7 +88,7 @@ where
                 let calls = self.clone();
                 Box::pin(async move {
                     let response = calls.refuse(Action::Refused(refusal)).await;
-                    Ok(calls.answer(kind, response).await)
+                    Ok(calls.answer(kind, response, 0).await)
                 })
             }
         }
@@ -98,7 +100,8 @@ impl Calls {
     fn admit(&self, kind: Kind, headers: &HeaderMap) -> Result<Arc<Ticket>, Refusal> {
         let limits = &self.shared.limits;
         check_headers(headers, limits.header_entries_max, limits.binary_header_bytes_max)?;
-        if kind == Kind::Message && self.shared.memory.level() == Level::Full {
+        if matches!(kind, Kind::Message | Kind::State) && self.shared.memory.level() == Level::Full
+        {
             let what = "the server's memory (memory_bytes_max)";
             return Err(Refusal::Backpressure { what, retry_after: MEMORY_WAIT });
         }
@@ -127,6 +130,7 @@ impl Calls {
         request.extensions_mut().insert(Arc::clone(&ticket));
         let mut routes = match kind {
             Kind::Message => self.shared.routes.large.clone(),
+            Kind::State => self.shared.routes.state.clone(),
             Kind::Session | Kind::Small | Kind::Health => self.shared.routes.small.clone(),
         };
         let calls = self.clone();
@@ -142,16 +146,21 @@ impl Calls {
                 Some(action) => calls.refuse(action).await,
                 None => response,
             };
-            Ok(calls.answer(kind, response).await)
+            let bytes = ticket.bytes();
+            drop(ticket);
+            Ok(calls.answer(kind, response, bytes).await)
         })
     }
 
-    /// Lets an answer out; those that cost the caller nothing only at their rate.
-    async fn answer(&self, kind: Kind, response: Response<Body>) -> Response<Body> {
+    /// Lets an answer out; those that cost the caller nothing only at their rate, where a large
+    /// call counts as many, because reading it costs as much.
+    async fn answer(&self, kind: Kind, response: Response<Body>, bytes: usize) -> Response<Body> {
         if is_refused(&response) || kind == Kind::Health {
             // LIMIT: server.limits.refusals_per_second.
-            let bucket = &self.share.refusals;
-            match (bucket.reserve_within(1, HOLD_MAX), self.share.hold()) {
+            let per_second = self.shared.limits.refusals_per_second;
+            let cost = u32::try_from(1 + bytes / SMALL_BYTES_MAX).unwrap_or(u32::MAX);
+            let wait = self.share.refusals.reserve_within(cost.min(per_second), HOLD_MAX);
+            match (wait, self.share.hold()) {
                 (Some(Duration::ZERO), _) => {}
                 (Some(wait), Some(_held)) => tokio::time::sleep(wait).await,
                 (None, _) | (_, None) => {
@@ -190,7 +199,8 @@ fn gone() -> Response<Body> {
 fn kind(path: &str) -> Kind {
     match path.strip_prefix(MAS_PATH) {
         Some("Transport") => Kind::Session,
-        Some("Send" | "Request" | "Reply" | "UpdateState") => Kind::Message,
+        Some("Send" | "Request" | "Reply") => Kind::Message,
+        Some("UpdateState") => Kind::State,
         Some(_) => Kind::Small,
         None if path.starts_with(HEALTH_PATH) => Kind::Health,
         None => Kind::Small,

@@ -122,6 +122,11 @@ impl Ticket {
         Ok(())
     }
 
+    /// Returns the bytes of the call's body that have come.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Acquire)
+    }
+
     /// Notes why the call's body is not read to its end; the first reason stands. Returns what
     /// ends the reading.
     pub(super) fn refuse(&self, refusal: Refusal) -> Status {
