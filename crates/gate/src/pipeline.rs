@@ -76,6 +76,10 @@ impl Gate {
         action: Action,
     ) -> Result<inspect::Cleared, Refusal> {
         let identified = authenticate::check(self, case, caller, &action)?;
+        if let Action::Refused(refusal) = action {
+            // The door had no room or time for it; who asked is known now, and the rest is not.
+            return Err(refusal);
+        }
         let valid = validate::check(self, case, identified, action).await?;
         let permit = authorize::check(self, case, valid)?;
         let admitted = rate_limit::check(self, case, permit).await?;

@@ -41,9 +41,6 @@ pub(super) async fn check(
     if gate.is_draining() {
         return Err(Refusal::Unavailable(Unavailable::Draining));
     }
-    if let Action::Refused(refusal) = action {
-        return Err(refusal);
-    }
     let agent = match identified {
         Identified::Agent(agent) => agent,
         Identified::Operator => {

@@ -7,6 +7,7 @@ mod bucket;
 mod bus;
 mod calls;
 mod connection;
+mod cut;
 mod descriptors;
 mod frames;
 mod mas;

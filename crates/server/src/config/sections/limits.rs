@@ -89,7 +89,7 @@ pub struct ServerLimits {
     /// Bytes that a client may send ahead of what is read, on one stream. Default 262144.
     #[schemars(range(min = 16_384, max = 16_777_216))]
     pub stream_window_bytes: u32,
-    /// The same for all streams of a connection. Default 524288; connections_max times this is
+    /// The same for all streams of a connection. Default 524288; `connections_max` times this is
     /// the most that unread bytes can take.
     #[schemars(range(min = 65_535, max = 67_108_864))]
     pub connection_window_bytes: u32,

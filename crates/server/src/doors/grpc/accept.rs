@@ -45,34 +45,7 @@ impl Listener {
     pub(crate) async fn run(self, mut closing: watch::Receiver<bool>) {
         let connections = Arc::new(Semaphore::new(connections_max(self.limits.connections_max)));
         let accepts = Bucket::new(f64::from(self.limits.connections_per_second), 1.0);
-        let memory = self.watch_memory(&closing);
-        let door = Arc::new(Door {
-            tls: self.tls,
-            identifier: self.identifier,
-            handshakes: Semaphore::new(self.limits.handshakes_max),
-            handshake_rate: Bucket::new(
-                f64::from(self.limits.handshakes_per_second),
-                RESERVE_SECONDS,
-            ),
-            handshake_rate_of: Buckets::new(
-                f64::from(self.limits.handshakes_per_second_per_ip),
-                RESERVE_SECONDS,
-            ),
-            of_address: Places::new(
-                self.limits.connections_per_ip_max,
-                self.limits.handshakes_per_ip_max,
-            ),
-            of_identity: Places::new(self.limits.connections_per_identity_max, 1),
-            shares: Shares::new(self.limits),
-            failures: Failures::default(),
-            shared: Shared {
-                gate: Arc::clone(&self.gate),
-                routes: self.routes,
-                limits: self.limits,
-                memory,
-                closing: closing.clone(),
-            },
-        });
+        let door = Arc::new(self.door(&closing));
         loop {
             // LIMIT: server.limits.connections_per_second; further ones wait in the backlog.
             let pace = accepts.reserve_within(1, Duration::MAX).unwrap_or(ACCEPT_PAUSE);
@@ -111,6 +84,33 @@ impl Listener {
 }
 
 impl Listener {
+    /// Makes what its connections share.
+    fn door(&self, closing: &watch::Receiver<bool>) -> Door {
+        let limits = self.limits;
+        let rate = |per_second: u32| f64::from(per_second);
+        Door {
+            tls: self.tls.clone(),
+            identifier: self.identifier.clone(),
+            handshakes: Semaphore::new(limits.handshakes_max),
+            handshake_rate: Bucket::new(rate(limits.handshakes_per_second), RESERVE_SECONDS),
+            handshake_rate_of: Buckets::new(
+                rate(limits.handshakes_per_second_per_ip),
+                RESERVE_SECONDS,
+            ),
+            of_address: Places::new(limits.connections_per_ip_max, limits.handshakes_per_ip_max),
+            of_identity: Places::new(limits.connections_per_identity_max, 1),
+            shares: Shares::new(limits),
+            failures: Failures::default(),
+            shared: Shared {
+                gate: Arc::clone(&self.gate),
+                routes: self.routes.clone(),
+                limits,
+                memory: self.watch_memory(closing),
+                closing: closing.clone(),
+            },
+        }
+    }
+
     /// Has the memory watched; a change is logged.
     fn watch_memory(&self, closing: &watch::Receiver<bool>) -> Memory {
         let memory = Memory::default();

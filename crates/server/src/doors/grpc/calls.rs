@@ -18,8 +18,8 @@ use tower::Service;
 
 use super::body::{Bounded, Readers};
 use super::connection::Shared;
+use super::cut::{Cut, Why};
 use super::memory::Level;
-use super::metered::{Cut, Why};
 use super::peer::Peer;
 use super::share::{Share, Ticket};
 use super::status::status;

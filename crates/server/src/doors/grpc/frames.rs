@@ -77,7 +77,7 @@ const fn head(bytes: [u8; HEAD_BYTES]) -> Head {
     Head { len: u32::from_be_bytes([0, a, b, c]), kind, flags, stream }
 }
 
-/// Makes a GOAWAY frame that says ENHANCE_YOUR_CALM (RFC 9113, sections 6.8 and 7).
+/// Makes a GOAWAY frame that says `ENHANCE_YOUR_CALM` (RFC 9113, sections 6.8 and 7).
 pub(super) fn calm_down(last_stream: u32) -> [u8; 17] {
     let [s, t, u, v] = last_stream.to_be_bytes();
     [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, s, t, u, v, 0, 0, 0, 0x0b]
@@ -108,7 +108,10 @@ mod tests {
     proptest! {
         #[test]
         fn heads_are_found_however_the_bytes_are_split(
-            heads in prop::collection::vec((0_u16..600, any::<u8>(), any::<u8>(), any::<u32>()), 0..20),
+            heads in prop::collection::vec(
+                (0_u16..600, any::<u8>(), any::<u8>(), any::<u32>()),
+                0..20,
+            ),
             cuts in prop::collection::vec(1_usize..40, 1..30),
         ) {
             let bytes = written(&heads);

@@ -6,98 +6,18 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::cut::{Cut, Why};
 use super::frames::{
     DATA, END_STREAM, HEADERS, Head, PING, RST_STREAM, SETTINGS, Scanner, calm_down,
 };
 use super::share::Share;
-
-/// Why a connection is ended for what its client does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    /// No SETTINGS in time.
-    Silent,
-    /// Too many frames without work.
-    IdleFrames,
-    /// Too many cancelled calls.
-    Cancels,
-    /// Too many refused calls.
-    Refusals,
-    /// Deliveries that are not read.
-    Stalled,
-}
-
-impl Why {
-    /// Returns the stable code that stands in the record.
-    pub(super) const fn code(self) -> &'static str {
-        match self {
-            Self::Silent => "no_settings",
-            Self::IdleFrames => "too_many_idle_frames",
-            Self::Cancels => "too_many_cancels",
-            Self::Refusals => "too_many_refusals",
-            Self::Stalled => "deliveries_unread",
-        }
-    }
-
-    /// Returns the sentence for a person, with the key that decided.
-    pub(super) const fn reason(self) -> &'static str {
-        match self {
-            Self::Silent => {
-                "the client sent no HTTP/2 SETTINGS in time \
-                 (server.limits.first_settings_timeout_ms)"
-            }
-            Self::IdleFrames => {
-                "the client sent too many HTTP/2 frames that ask for nothing \
-                 (server.limits.idle_frames_per_second)"
-            }
-            Self::Cancels => {
-                "the client cancelled too many calls (server.limits.cancels_per_second)"
-            }
-            Self::Refusals => {
-                "the client went on with calls that are refused \
-                 (server.limits.refusals_per_second)"
-            }
-            Self::Stalled => {
-                "the client left deliveries unread for too long (server.limits.stall_timeout_ms)"
-            }
-        }
-    }
-
-    /// Tells whether its principal has to stay away for a while.
-    pub(super) const fn is_abuse(self) -> bool {
-        match self {
-            Self::IdleFrames | Self::Cancels | Self::Refusals => true,
-            Self::Silent | Self::Stalled => false,
-        }
-    }
-}
-
-/// Ends one connection from wherever its client is found to do too much.
-#[derive(Debug, Default)]
-pub(super) struct Cut {
-    why: OnceLock<Why>,
-    reader: AtomicWaker,
-}
-
-impl Cut {
-    /// Ends the connection; the first reason stands.
-    pub(super) fn off(&self, why: Why) {
-        if self.why.set(why).is_ok() {
-            self.reader.wake();
-        }
-    }
-
-    pub(super) fn why(&self) -> Option<Why> {
-        self.why.get().copied()
-    }
-}
 
 /// A stream of HTTP/2 bytes that is followed in both directions.
 #[derive(Debug)]
@@ -273,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Metered<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.cut.reader.register(context.waker());
+        this.cut.register(context.waker());
         if let Some(why) = this.cut.why() {
             return this.end(context, why);
         }
