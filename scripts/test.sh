@@ -60,6 +60,15 @@ need_compiler() {
   if ((${#missing[@]})); then apt_install "${missing[@]}"; fi
 }
 
+# The suite `faults` mounts a disk of its own: root does that itself, others by fusermount3.
+need_fuse() {
+  [[ -n ${PALISADE_NO_FUSE:-} ]] && return
+  [[ -e /dev/fuse ]] || as_root modprobe fuse 2>/dev/null || true
+  [[ -e /dev/fuse ]] ||
+    fail "no /dev/fuse; PALISADE_NO_FUSE=1 leaves out the cases that need it, and the report says so"
+  if [[ $(id -u) != 0 ]] && ! has fusermount3; then apt_install fuse3; fi
+}
+
 need_deny() {
   [[ $(cargo deny --version 2>/dev/null) == "cargo-deny $DENY_VERSION" ]] && return
   say "installing cargo-deny $DENY_VERSION, this takes some minutes, but only once"
@@ -121,6 +130,7 @@ need_interop() {
 
 need_rust
 need_compiler
+need_fuse
 need_deny
 need_interop
 

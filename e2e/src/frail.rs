@@ -71,6 +71,13 @@ impl Loss {
 }
 
 impl FrailDisk {
+    /// Tells whether whoever runs this says that there is no FUSE on this machine, by setting
+    /// `PALISADE_NO_FUSE`.
+    #[must_use]
+    pub fn is_known_absent() -> bool {
+        std::env::var_os("PALISADE_NO_FUSE").is_some()
+    }
+
     /// Mounts an empty disk at a folder, making it.
     ///
     /// # Errors

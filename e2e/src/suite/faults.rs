@@ -24,21 +24,18 @@ use anyhow::Result;
 
 use self::crash::Crash;
 use super::{Effort, Report};
-use crate::Dice;
+use crate::{Dice, FrailDisk};
 
 pub(super) async fn run(effort: Effort, report: &mut Report) -> Result<()> {
     let mut dice = Dice::thrown();
     report.figure("seed", dice.seed());
     let killed = Box::pin(crash::run(Crash::Kill, effort, report, &mut dice)).await;
     report.case("a gate that is killed under load loses nothing", killed);
-    let cut = Box::pin(crash::run(Crash::Power, effort, report, &mut dice)).await;
-    report.case("a gate whose power is cut under load loses nothing", cut);
-    let failed = Box::pin(disk::failed_sync(effort, report, &mut dice)).await;
-    report.case("a gate whose sync fails acknowledges nothing more and ends", failed);
-    let full = Box::pin(disk::full(report)).await;
-    report.case("a gate on a full disk says so, reads on and resumes", full);
-    let slow = Box::pin(disk::slow(report)).await;
-    report.case("a gate on a slow disk loses nothing and nobody", slow);
+    if FrailDisk::is_known_absent() {
+        report.figure("fuse", "not on this machine, as PALISADE_NO_FUSE says");
+    } else {
+        on_a_frail_disk(effort, report, &mut dice).await;
+    }
     let flipped = Box::pin(flips::run(effort, report, &mut dice)).await;
     report.case("a flipped bit in any file is found with its place or does nothing", flipped);
     let starved = Box::pin(starved::descriptors(report)).await;
@@ -46,4 +43,16 @@ pub(super) async fn run(effort: Effort, report: &mut Report) -> Result<()> {
     let stopped = Box::pin(starved::stopped(report)).await;
     report.case("a gate that is stopped for a while delivers nothing twice", stopped);
     Ok(())
+}
+
+/// The cases that need FUSE; where it is missing, they fail.
+async fn on_a_frail_disk(effort: Effort, report: &mut Report, dice: &mut Dice) {
+    let cut = Box::pin(crash::run(Crash::Power, effort, report, dice)).await;
+    report.case("a gate whose power is cut under load loses nothing", cut);
+    let failed = Box::pin(disk::failed_sync(effort, report, dice)).await;
+    report.case("a gate whose sync fails acknowledges nothing more and ends", failed);
+    let full = Box::pin(disk::full(report)).await;
+    report.case("a gate on a full disk says so and resumes", full);
+    let slow = Box::pin(disk::slow(report)).await;
+    report.case("a gate on a slow disk loses nothing and nobody", slow);
 }
