@@ -1,4 +1,4 @@
-//! Repository tasks: code generation, tidy, suites, ci.
+//! Repository tasks: code generation, tidy, suites, fuzzing, ci.
 //!
 //! Not part of the product: nothing here is linked into the binary or the client library.
 
@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 mod ci;
 mod codegen;
+mod fuzz;
 mod suite;
 mod tidy;
 
@@ -33,6 +34,8 @@ enum Task {
     Tidy,
     /// Runs a long suite against the release binary and prints its report as one JSON object
     Suite(suite::Asked),
+    /// Fuzzes every parser that faces the network or the disk
+    Fuzz(fuzz::Asked),
     /// Runs everything that has to be green before a change lands
     Ci {
         /// Prints the closing report as JSON on standard output, all else on standard error
@@ -56,6 +59,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Codegen { check: true } => codegen::check(&root).map(|()| ExitCode::SUCCESS),
         Task::Tidy => tidy::run(&root),
         Task::Suite(asked) => suite::run(&root, &asked),
+        Task::Fuzz(asked) => fuzz::run(&root, &asked),
         Task::Ci { json } => ci::run(&root, json),
     }
 }

@@ -1,0 +1,248 @@
+//! What was promised and what happened; a promise that is broken is noted with its event.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use gate::delivery::Outcome;
+use gate::types::{AgentId, Answer, MessageId, Refusal};
+use serde_json::Value;
+
+use crate::network::Heard;
+
+/// Numbers of one run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Messages that the gate acknowledged.
+    pub accepted: usize,
+    /// Messages whose sender heard nothing.
+    pub unknown: usize,
+    /// Calls that were refused.
+    pub refused: usize,
+    /// Deliveries, repeated ones too.
+    pub deliveries: usize,
+    /// Messages that were delivered.
+    pub delivered: usize,
+    /// Messages that became dead letters.
+    pub dead: usize,
+    /// Audit records.
+    pub records: usize,
+    /// A checksum over all events: equal runs have equal ones.
+    pub trace: u32,
+}
+
+/// The book of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// By sender, target and number: whether the attempts may have had an effect.
+    sent: BTreeMap<Sent, Fate>,
+    pub(crate) accepted: BTreeMap<MessageId, Sent>,
+    pub(crate) delivered: BTreeMap<MessageId, Received>,
+    /// The number of the latest message that was delivered first, by sender and target.
+    latest: BTreeMap<(AgentId, AgentId), usize>,
+    states: BTreeMap<AgentId, States>,
+    refused: usize,
+    deliveries: usize,
+    trace: crc32fast::Hasher,
+    pub(crate) broken: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Sent {
+    pub(crate) sender: AgentId,
+    pub(crate) target: AgentId,
+    pub(crate) number: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    UnderWay,
+    Accepted,
+    Unknown,
+    Refused,
+}
+
+/// What the receiver made of a message.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Received {
+    pub(crate) times: usize,
+    pub(crate) is_acknowledged: bool,
+    pub(crate) is_refused: bool,
+}
+
+/// The states that an agent has written.
+#[derive(Debug, Clone, Default)]
+struct States {
+    certain: usize,
+    possible: BTreeSet<usize>,
+}
+
+// LIMIT: broken promises that are kept; the first one matters.
+const BROKEN_MAX: usize = 20;
+
+impl Ledger {
+    pub(crate) fn sending(&mut self, sender: &AgentId, target: &AgentId, number: usize) {
+        self.event(&format!("{sender} sends {number} to {target}"));
+        self.sent.insert(sent(sender, target, number), Fate::UnderWay);
+    }
+
+    /// Notes what a sender heard.
+    pub(crate) fn heard(
+        &mut self,
+        sender: &AgentId,
+        target: &AgentId,
+        number: usize,
+        is_allowed: bool,
+        heard: &Heard,
+    ) {
+        let key = sent(sender, target, number);
+        let fate = match heard {
+            Heard::Yes(Answer::Accepted { message, .. }) => {
+                if !is_allowed {
+                    self.broken(format!("{sender} may not send to {target} but did"));
+                }
+                if self.accepted.insert(*message, key.clone()).is_some() {
+                    self.broken(format!("the id {message} was given twice"));
+                }
+                Fate::Accepted
+            }
+            Heard::Yes(answer) => {
+                self.broken(format!("a send was answered with {answer:?}"));
+                Fate::Unknown
+            }
+            // What the store said last is not always what it did.
+            Heard::Nothing | Heard::No(Refusal::Unavailable(_)) => Fate::Unknown,
+            Heard::No(refusal) => {
+                self.refused += 1;
+                self.judge(refusal, sender, target, is_allowed);
+                Fate::Refused
+            }
+        };
+        self.event(&format!("{sender} hears of {number} to {target}: {fate:?}"));
+        self.sent.insert(key, fate);
+    }
+
+    fn judge(&mut self, refusal: &Refusal, sender: &AgentId, target: &AgentId, is_allowed: bool) {
+        let is_right = match refusal {
+            Refusal::NotAuthorized { .. } => !is_allowed,
+            Refusal::RateLimited { .. } => true,
+            Refusal::CircuitOpen { .. }
+            | Refusal::Backpressure { .. }
+            | Refusal::SessionNotConnected => is_allowed || matches!(refusal, Refusal::SessionNotConnected),
+            _ => false,
+        };
+        if !is_right {
+            self.broken(format!("{sender} to {target} was refused: {refusal}"));
+        }
+    }
+
+    /// Notes a delivery; returns the message's id.
+    pub(crate) fn delivered(
+        &mut self,
+        receiver: &AgentId,
+        envelope: &Bytes,
+    ) -> Result<MessageId, ()> {
+        match self.read_delivery(receiver, envelope) {
+            Ok(message) => Ok(message),
+            Err(why) => {
+                self.broken(format!("a delivery to {receiver}: {why:#}"));
+                Err(())
+            }
+        }
+    }
+
+    fn read_delivery(&mut self, receiver: &AgentId, envelope: &Bytes) -> anyhow::Result<MessageId> {
+        let envelope: Value = serde_json::from_slice(envelope)?;
+        let text = |name: &str| envelope.pointer(name).and_then(Value::as_str);
+        let message = text("/message_id").and_then(|id| MessageId::parse(id).ok());
+        let message = message.context("no id")?;
+        let sender = text("/data/from").and_then(|name| AgentId::parse(name).ok());
+        let sender = sender.context("no sender in the payload")?;
+        let number = envelope.pointer("/data/number").and_then(Value::as_u64).context("no number")?;
+        let number = usize::try_from(number)?;
+        if text("/sender_id") != Some(sender.as_str()) {
+            bail!("the envelope names another sender: {envelope}");
+        }
+        let key = sent(&sender, receiver, number);
+        match self.sent.get(&key) {
+            Some(Fate::UnderWay | Fate::Accepted | Fate::Unknown) => {}
+            Some(Fate::Refused) => bail!("{key:?} was refused"),
+            None => bail!("{key:?} was never sent"),
+        }
+        self.event(&format!("{receiver} gets {number} of {sender}"));
+        self.deliveries += 1;
+        let received = self.delivered.entry(message).or_default();
+        received.times += 1;
+        if received.times == 1 {
+            let latest = self.latest.insert((sender.clone(), receiver.clone()), number);
+            if latest.is_some_and(|latest| latest > number) {
+                bail!("{number} of {sender} comes behind {latest:?}");
+            }
+        }
+        Ok(message)
+    }
+
+    /// Notes what a receiver says about a message.
+    pub(crate) fn answered(&mut self, message: MessageId, outcome: &Outcome) {
+        self.event(&format!("{message} is answered: {outcome:?}"));
+        let received = self.delivered.entry(message).or_default();
+        match outcome {
+            Outcome::Acknowledged => received.is_acknowledged = true,
+            Outcome::Refused { .. } => received.is_refused = true,
+        }
+    }
+
+    pub(crate) fn writing_state(&mut self, agent: &AgentId, number: usize) {
+        self.states.entry(agent.clone()).or_default().possible.insert(number);
+    }
+
+    pub(crate) fn wrote_state(&mut self, agent: &AgentId, number: usize) {
+        self.event(&format!("{agent} has written {number}"));
+        let states = self.states.entry(agent.clone()).or_default();
+        states.certain = number;
+        states.possible.retain(|possible| *possible > number);
+    }
+
+    /// Checks the state that an agent has in the end.
+    pub(crate) fn check_state(&mut self, agent: &AgentId, found: Option<usize>) {
+        let states = self.states.get(agent).cloned().unwrap_or_default();
+        let found = found.unwrap_or(0);
+        if found != states.certain && !states.possible.contains(&found) {
+            self.broken(format!("{agent}: the state is {found}, written was {states:?}"));
+        }
+    }
+
+    /// Tells whether messages that nobody heard of are possible.
+    pub(crate) fn unknown(&self) -> usize {
+        self.sent.values().filter(|fate| **fate == Fate::Unknown).count()
+    }
+
+    pub(crate) fn broken(&mut self, what: String) {
+        if self.broken.len() < BROKEN_MAX {
+            self.broken.push(what);
+        }
+    }
+
+    /// Takes an event into the trace.
+    pub(crate) fn event(&mut self, what: &str) {
+        self.trace.update(what.as_bytes());
+        self.trace.update(b"\n");
+    }
+
+    pub(crate) fn figures(&self, dead: usize, records: usize) -> Figures {
+        Figures {
+            accepted: self.accepted.len(),
+            unknown: self.unknown(),
+            refused: self.refused,
+            deliveries: self.deliveries,
+            delivered: self.delivered.len(),
+            dead,
+            records,
+            trace: self.trace.clone().finalize(),
+        }
+    }
+}
+
+fn sent(sender: &AgentId, target: &AgentId, number: usize) -> Sent {
+    Sent { sender: sender.clone(), target: target.clone(), number }
+}

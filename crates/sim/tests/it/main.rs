@@ -1,0 +1,22 @@
+//! Many seeds, and that a seed is a run.
+
+use palisade_sim::run;
+
+#[test]
+fn no_seed_breaks_a_promise() {
+    let runs = std::env::var("PALISADE_SIM_RUNS").ok().and_then(|runs| runs.parse().ok());
+    let mut delivered = 0;
+    for seed in 1..=runs.unwrap_or(60) {
+        let outcome = run(seed).unwrap_or_else(|error| panic!("seed {seed}: {error:#}"));
+        assert!(outcome.broken.is_empty(), "palisade-sim --seed {seed}: {:#?}", outcome.broken);
+        delivered += outcome.figures.delivered;
+    }
+    assert!(delivered > 0, "nothing was ever delivered");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in [3, 14, 159] {
+        assert_eq!(run(seed).unwrap(), run(seed).unwrap(), "seed {seed}");
+    }
+}

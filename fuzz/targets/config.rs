@@ -1,0 +1,24 @@
+//! Configuration files: an error says what is wrong, and where.
+#![no_main]
+
+use std::fs;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use server::config::{self, Environment};
+use tempfile::TempDir;
+
+static FOLDER: LazyLock<TempDir> = LazyLock::new(palisade_fuzz::folder);
+
+fuzz_target!(|text: &[u8]| {
+    let path = FOLDER.path().join("palisade.yaml");
+    fs::write(&path, text).expect("written");
+    if let Err(errors) = config::load(&path, &Environment::default()) {
+        assert!(!errors.is_empty() && errors.len() <= 101);
+        let lines = text.split(|byte| *byte == b'\n').count();
+        for error in errors {
+            assert!(!error.message.is_empty() && !error.code.as_str().is_empty());
+            assert!(error.line.is_none_or(|line| (1..=lines).contains(&(line as usize))), "{error}");
+        }
+    }
+});
