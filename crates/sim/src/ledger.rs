@@ -125,10 +125,11 @@ impl Ledger {
     fn judge(&mut self, refusal: &Refusal, sender: &AgentId, target: &AgentId, is_allowed: bool) {
         let is_right = match refusal {
             Refusal::NotAuthorized { .. } => !is_allowed,
-            Refusal::RateLimited { .. } => true,
-            Refusal::CircuitOpen { .. }
+            // Also what is not allowed: a refusal has to be recorded too.
+            Refusal::RateLimited { .. }
             | Refusal::Backpressure { .. }
-            | Refusal::SessionNotConnected => is_allowed || matches!(refusal, Refusal::SessionNotConnected),
+            | Refusal::SessionNotConnected => true,
+            Refusal::CircuitOpen { .. } => is_allowed,
             _ => false,
         };
         if !is_right {

@@ -96,9 +96,14 @@ impl Run {
                 Event::Jump { by, is_forward } => self.site.clock.jump(by, is_forward),
                 Event::Disk(trouble) => drop(self.site.trouble.send_replace(trouble)),
                 Event::Crash { down } => {
-                    self.site.crash();
-                    tokio::time::sleep(down).await;
-                    self.site.start().await?;
+                    let site = Arc::clone(&self.site);
+                    // Aside: it starts only when later events have put the disk right.
+                    if self.site.crash() {
+                        drop(self.site.tasks.spawn(async move {
+                            tokio::time::sleep(down).await;
+                            site.start().await
+                        }));
+                    }
                 }
             }
         }
@@ -109,6 +114,7 @@ impl Run {
     async fn calm_down(&self) -> Result<()> {
         self.site.trouble.send_replace(crate::disk::Trouble::default());
         self.calm.send_replace(true);
+        self.site.present().await.context("no gate")?;
         self.site.crash();
         self.site.start().await?;
         let empty = async {

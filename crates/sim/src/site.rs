@@ -7,7 +7,7 @@ use std::time::Duration;
 use gate::ports::{FieldSealer, Ids};
 use gate::tasks::Tasks;
 use gate::{Gate, Parts};
-use inspect::{Dlp, DlpSpec};
+use inspect::{Dlp, DlpSpec, MergeStrategy};
 use parking_lot::Mutex;
 use store::{Bounds, Memory};
 use tokio::sync::watch;
@@ -67,14 +67,16 @@ impl Site {
         }
     }
 
-    /// Kills the gate: from this moment on nothing that it does has an effect.
-    pub(crate) fn crash(&self) {
-        let Some(present) = self.present.send_replace(None) else { return };
+    /// Kills the gate: from this moment on nothing that it does has an effect. Returns false if
+    /// there is none.
+    pub(crate) fn crash(&self) -> bool {
+        let Some(present) = self.present.send_replace(None) else { return false };
         present.kill.send_replace(true);
         let left = Arc::new(self.memory.lock().restarted());
         *self.memory.lock() = left;
         // Its tasks would wait for ever in a process that is no more.
         drop(self.tasks.spawn(async move { present.gate.drain(Duration::ZERO).await }));
+        true
     }
 
     /// Waits until there is a gate.
@@ -105,7 +107,7 @@ impl Site {
             agents: self.plan.registrations(),
             operators: BTreeSet::new(),
             rules: self.plan.rules.clone(),
-            dlp: Dlp::compile(&DlpSpec::default())?,
+            dlp: no_inspection()?,
         })
     }
 }
@@ -114,6 +116,12 @@ impl Site {
 const SITE: u64 = 1;
 /// The pause before a start is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// Returns a policy that looks for nothing: what is found depends on neither time nor faults.
+fn no_inspection() -> anyhow::Result<Dlp> {
+    let spec = DlpSpec { merge_strategy: MergeStrategy::Replace, ..DlpSpec::default() };
+    Ok(Dlp::compile(&spec)?)
+}
 
 /// Numbers that are the same in each run of a seed.
 struct Numbers(Mutex<Chance>);
