@@ -39,7 +39,7 @@ pub(crate) fn run(root: &Path, asked: &Asked) -> Result<ExitCode> {
     let build = root.join("target/fuzz");
     let mut cargo = Command::new("cargo");
     cargo.current_dir(&folder).env("RUSTFLAGS", COVERAGE.join(" "));
-    cargo.args(["build", "--release", "--bins", "--locked", "--target", &host, "--target-dir"]);
+    cargo.args(["build", "--release", "--bins", "--target", &host, "--target-dir"]);
     cargo.arg(&build);
     if !cargo.status().context("cargo did not start")?.success() {
         return Ok(ExitCode::FAILURE);

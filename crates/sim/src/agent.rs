@@ -122,14 +122,17 @@ impl Agent {
             message: Outgoing {
                 instance: INSTANCE.to_owned(),
                 message_type: "note".to_owned(),
+                hops: None,
                 payload: format!(r#"{{"from":"{}","number":{number}}}"#, self.id),
             },
         };
         let heard = call(&self.site, &present, chance, &self.id, action).await;
         let again = match &heard {
-            Heard::No(Refusal::RateLimited { retry_after, .. }
+            Heard::No(
+                Refusal::RateLimited { retry_after, .. }
                 | Refusal::CircuitOpen { retry_after }
-                | Refusal::Backpressure { retry_after, .. }) => Some((*retry_after).max(AGAIN)),
+                | Refusal::Backpressure { retry_after, .. },
+            ) => Some((*retry_after).max(AGAIN)),
             Heard::No(Refusal::SessionNotConnected) => Some(AGAIN),
             Heard::No(_) | Heard::Yes(_) | Heard::Nothing => None,
         };

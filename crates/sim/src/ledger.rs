@@ -159,7 +159,8 @@ impl Ledger {
         let message = message.context("no id")?;
         let sender = text("/data/from").and_then(|name| AgentId::parse(name).ok());
         let sender = sender.context("no sender in the payload")?;
-        let number = envelope.pointer("/data/number").and_then(Value::as_u64).context("no number")?;
+        let number =
+            envelope.pointer("/data/number").and_then(Value::as_u64).context("no number")?;
         let number = usize::try_from(number)?;
         if text("/sender_id") != Some(sender.as_str()) {
             bail!("the envelope names another sender: {envelope}");

@@ -65,7 +65,11 @@ impl Plan {
         }
         let per_minute = 20 + chance.below(400) as u64;
         let some = |chance: &mut Chance, max: u32| {
-            if chance.percent(50) { u32::try_from(chance.below(max as usize)).unwrap_or(0) } else { 0 }
+            if chance.percent(50) {
+                u32::try_from(chance.below(max as usize)).unwrap_or(0)
+            } else {
+                0
+            }
         };
         let receivers = Receivers {
             refuse_percent: some(&mut chance, 20),
@@ -101,8 +105,12 @@ impl Plan {
 
     /// Tells whether a refusal of a receiver, or its silence, can end a message.
     pub(crate) fn has_losers(&self) -> bool {
-        let Receivers { refuse_percent, refuse_for_good_percent, disconnect_percent, ignore_percent } =
-            self.receivers;
+        let Receivers {
+            refuse_percent,
+            refuse_for_good_percent,
+            disconnect_percent,
+            ignore_percent,
+        } = self.receivers;
         refuse_percent + refuse_for_good_percent + disconnect_percent + ignore_percent > 0
             || self.events.iter().any(|(_, event)| matches!(event, Event::Crash { .. }))
     }
@@ -131,6 +139,7 @@ impl Plan {
                 state_bytes_max: 1_000,
             },
             delivery: DeliverySettings {
+                hops_max: 16,
                 max_in_flight: 10,
                 in_flight_bytes_max: 1 << 20,
                 reclaim_idle: Duration::from_secs(30),

@@ -159,7 +159,7 @@ impl Run {
     /// Checks the chain, and that limits held; returns the messages that were allowed.
     async fn check_records(&self) -> Result<BTreeSet<MessageId>> {
         let entries = self.records().await?;
-        let report = audit::verify(entries.iter().cloned().map(Ok), None);
+        let report = audit::verify(audit::Unplaced(entries.iter().cloned().map(Ok)), None);
         if !report.ok {
             self.broken(format!("the audit log does not verify: {:?}", report.problems));
         }

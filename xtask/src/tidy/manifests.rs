@@ -48,7 +48,11 @@ const EDGES: &[Allowed] = &[
         ],
         dev: &[],
     },
-    Allowed { package: "palisade-sim", normal: &["audit", "gate", "inspect", "policy", "store"], dev: &[] },
+    Allowed {
+        package: "palisade-sim",
+        normal: &["audit", "gate", "inspect", "policy", "store"],
+        dev: &[],
+    },
     Allowed { package: "e2e", normal: &["identity", "palisade-client", "wire"], dev: &[] },
     Allowed { package: "xtask", normal: &[], dev: &[] },
 ];
