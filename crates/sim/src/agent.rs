@@ -33,6 +33,7 @@ impl Agent {
     /// Receives for ever, over all lives of the gate.
     pub(crate) async fn receive(self: Arc<Self>, mut chance: Chance) {
         while let Some(present) = self.site.present().await {
+            self.site.step_apart(&self.id).await;
             let hello = Action::Open(Hello::Instance(INSTANCE.to_owned(), Intake::Everything));
             let heard = call(&self.site, &present, &mut chance, &self.id, hello).await;
             if let Heard::Yes(Answer::Opened(session)) = heard {
@@ -158,7 +159,9 @@ impl Agent {
     /// Waits for a session of the agent, and returns the gate that it is with.
     async fn connected(&self) -> Option<Present> {
         self.connected.subscribe().wait_for(|is_connected| *is_connected).await.ok()?;
-        self.site.present().await
+        let present = self.site.present().await;
+        self.site.step_apart(&self.id).await;
+        present
     }
 }
 

@@ -27,8 +27,12 @@ impl Chance {
     }
 
     /// Returns a time up to a maximum, short ones more often.
+    ///
+    /// In whole milliseconds: the runtime's timers know no finer ones, and where it rounds depends
+    /// on the moment at which it was made.
     pub(crate) fn delay(&mut self, max: Duration) -> Duration {
-        max.mul_f64(self.0.f64().powi(3))
+        let time = max.mul_f64(self.0.f64().powi(3));
+        Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Returns a number that nobody in the run can foresee.

@@ -15,10 +15,12 @@ use store::Memory;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::chance::Chance;
+use crate::site::apart;
 
 /// The store in one life of the gate.
 pub(crate) struct Life {
-    pub(crate) memory: Arc<Memory>,
+    memory: Arc<Memory>,
+    agents: Vec<AgentId>,
     batches: mpsc::Sender<Waiting>,
     /// Becomes true at the crash.
     over: watch::Receiver<bool>,
@@ -49,6 +51,7 @@ impl Life {
     /// Begins a life over what the last one left.
     pub(crate) fn begin(
         memory: Arc<Memory>,
+        agents: Vec<AgentId>,
         over: watch::Receiver<bool>,
         chance: Chance,
         trouble: watch::Receiver<Trouble>,
@@ -61,7 +64,7 @@ impl Life {
             chance: chance.clone(),
         };
         drop(gate::tasks::Tasks::default().spawn(committer.run(waiting)));
-        Arc::new(Self { memory, batches, over, chance: Mutex::new(chance), trouble })
+        Arc::new(Self { memory, agents, batches, over, chance: Mutex::new(chance), trouble })
     }
 
     fn is_over(&self) -> bool {
@@ -158,6 +161,13 @@ impl Store for Life {
         if self.is_over() {
             return futures::future::pending().boxed();
         }
-        self.memory.wait(agent, seen)
+        async move {
+            let step = apart(&self.agents, &agent);
+            let number = self.memory.wait(agent, seen).await;
+            // All who wait are woken at once, in any order.
+            tokio::time::sleep(step).await;
+            number
+        }
+        .boxed()
     }
 }

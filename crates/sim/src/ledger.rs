@@ -7,6 +7,7 @@ use bytes::Bytes;
 use gate::delivery::Outcome;
 use gate::types::{AgentId, Answer, MessageId, Refusal};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::network::Heard;
 
@@ -43,7 +44,8 @@ pub(crate) struct Ledger {
     states: BTreeMap<AgentId, States>,
     refused: usize,
     deliveries: usize,
-    trace: crc32fast::Hasher,
+    started: Option<Instant>,
+    pub(crate) events: Vec<String>,
     pub(crate) broken: Vec<String>,
 }
 
@@ -225,10 +227,11 @@ impl Ledger {
         }
     }
 
-    /// Takes an event into the trace.
+    /// Notes an event with its time in milliseconds.
     pub(crate) fn event(&mut self, what: &str) {
-        self.trace.update(what.as_bytes());
-        self.trace.update(b"\n");
+        let now = Instant::now();
+        let started = *self.started.get_or_insert(now);
+        self.events.push(format!("{:>9} {what}", now.duration_since(started).as_millis()));
     }
 
     pub(crate) fn figures(&self, dead: usize, records: usize) -> Figures {
@@ -240,11 +243,67 @@ impl Ledger {
             delivered: self.delivered.len(),
             dead,
             records,
-            trace: self.trace.clone().finalize(),
+            trace: crc32fast::hash(self.events.join("\n").as_bytes()),
         }
     }
 }
 
 fn sent(sender: &AgentId, target: &AgentId, number: usize) -> Sent {
     Sent { sender: sender.clone(), target: target.clone(), number }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn agent(name: &str) -> AgentId {
+        AgentId::parse(name).unwrap()
+    }
+
+    fn envelope(number: usize) -> Bytes {
+        let id = MessageId::from_random(number as u128).to_string();
+        let data = json!({ "from": "a", "number": number });
+        Bytes::from(json!({ "message_id": id, "sender_id": "a", "data": data }).to_string())
+    }
+
+    fn ledger(numbers: &[usize]) -> Ledger {
+        let mut ledger = Ledger::default();
+        for number in numbers {
+            ledger.sending(&agent("a"), &agent("b"), *number);
+        }
+        ledger
+    }
+
+    #[test]
+    fn a_delivery_out_of_order_is_noted() {
+        let mut ledger = ledger(&[1, 2]);
+        ledger.delivered(&agent("b"), &envelope(2)).unwrap();
+        ledger.delivered(&agent("b"), &envelope(2)).unwrap();
+        assert!(ledger.broken.is_empty(), "{:?}", ledger.broken);
+        ledger.delivered(&agent("b"), &envelope(1)).unwrap_err();
+        assert_eq!(ledger.broken.len(), 1);
+    }
+
+    #[test]
+    fn a_delivery_that_nobody_sent_or_to_another_is_noted() {
+        let mut ledger = ledger(&[1]);
+        ledger.delivered(&agent("b"), &envelope(2)).unwrap_err();
+        ledger.delivered(&agent("c"), &envelope(1)).unwrap_err();
+        assert_eq!(ledger.broken.len(), 2);
+    }
+
+    #[test]
+    fn a_state_that_was_confirmed_may_not_be_gone() {
+        let mut ledger = Ledger::default();
+        for number in [1, 2] {
+            ledger.writing_state(&agent("a"), number);
+        }
+        ledger.wrote_state(&agent("a"), 1);
+        for (found, broken) in [(Some(1), 0), (Some(2), 0), (None, 1), (Some(3), 2)] {
+            ledger.check_state(&agent("a"), found);
+            assert_eq!(ledger.broken.len(), broken, "{found:?}");
+        }
+    }
 }

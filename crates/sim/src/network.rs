@@ -38,8 +38,12 @@ pub(crate) async fn call(
     };
     let answer = tokio::select! {
         biased;
-        _killed = over.wait_for(|over| *over) => return Heard::Nothing,
-        answer = answered => answer,
+        _killed = over.wait_for(|over| *over) => None,
+        answer = answered => Some(answer),
+    };
+    let Some(answer) = answer else {
+        site.step_apart(agent).await;
+        return Heard::Nothing;
     };
     match answer {
         _ if is_lost => Heard::Nothing,

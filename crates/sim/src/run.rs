@@ -25,6 +25,8 @@ pub struct Outcome {
     pub figures: Figures,
     /// Promises that were broken; none, if all is well.
     pub broken: Vec<String>,
+    /// Everything that happened, each with its time in milliseconds.
+    pub events: Vec<String>,
 }
 
 /// Runs the simulation of a seed.
@@ -147,7 +149,7 @@ impl Run {
         self.check_states().await?;
         let ledger = self.ledger.lock();
         let figures = ledger.figures(dead, self.records().await?.len());
-        Ok(Outcome { figures, broken: ledger.broken.clone() })
+        Ok(Outcome { figures, broken: ledger.broken.clone(), events: ledger.events.clone() })
     }
 
     async fn records(&self) -> Result<Vec<audit::Entry>> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gate::ports::{FieldSealer, Ids};
 use gate::tasks::Tasks;
+use gate::types::AgentId;
 use gate::{Gate, Parts};
 use inspect::{Dlp, DlpSpec, MergeStrategy};
 use parking_lot::Mutex;
@@ -56,7 +57,9 @@ impl Site {
             let (kill, over) = watch::channel(false);
             let memory = Arc::clone(&self.memory.lock());
             let chance = Chance::of(self.draw(), SITE);
-            let life = Life::begin(memory, over.clone(), chance, self.trouble.subscribe());
+            let agents = self.plan.agents.clone();
+            let trouble = self.trouble.subscribe();
+            let life = Life::begin(memory, agents, over.clone(), chance, trouble);
             match Gate::open(self.parts(life)?).await {
                 Ok(gate) => {
                     self.present.send_replace(Some(Present { gate, over, kill }));
@@ -86,6 +89,14 @@ impl Site {
         found.clone()
     }
 
+    /// Lets an agent go on a little later than each other one.
+    ///
+    /// Whoever waits for the same news is woken in an order that the runtime draws; a run must not
+    /// depend on it.
+    pub(crate) async fn step_apart(&self, agent: &AgentId) {
+        tokio::time::sleep(apart(&self.plan.agents, agent)).await;
+    }
+
     /// Returns what is on the disk.
     pub(crate) fn memory(&self) -> Arc<Memory> {
         Arc::clone(&self.memory.lock())
@@ -110,6 +121,12 @@ impl Site {
             dlp: no_inspection()?,
         })
     }
+}
+
+/// Returns a time that no other agent has.
+pub(crate) fn apart(agents: &[AgentId], agent: &AgentId) -> Duration {
+    let place = agents.iter().position(|one| one == agent).unwrap_or_default();
+    Duration::from_millis(1 + place as u64)
 }
 
 /// The number of the actor that starts gates.

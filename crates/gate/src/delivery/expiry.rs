@@ -21,6 +21,7 @@ impl Hub {
         // The sessions may have been closed before this began.
         while !*closing.borrow() {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(PERIOD) => {}
                 _closed = closing.changed() => continue,
             }

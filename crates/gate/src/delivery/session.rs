@@ -237,6 +237,7 @@ impl Session {
             }
         };
         tokio::select! {
+            biased;
             () = changed => {}
             () = due => {}
             () = self.place.live.settled.notified(), if seen.is_none() => {}

@@ -16,6 +16,9 @@ struct Cli {
     /// How many runs, each with the next seed
     #[arg(long, default_value_t = 1)]
     runs: u64,
+    /// Prints everything that happens on standard error
+    #[arg(long)]
+    events: bool,
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
@@ -25,11 +28,16 @@ fn main() -> anyhow::Result<ExitCode> {
     for seed in cli.seed..cli.seed.saturating_add(cli.runs) {
         let outcome = run(seed)?;
         all.add(&outcome);
+        if cli.events {
+            for event in &outcome.events {
+                eprintln!("{event}");
+            }
+        }
         if !outcome.broken.is_empty() {
             for broken in &outcome.broken {
                 eprintln!("{broken}");
             }
-            eprintln!("run it again: palisade-sim --seed {seed}");
+            eprintln!("run it again: palisade-sim --seed {seed} --events");
             println!("{}", all.json(false, seed));
             return Ok(ExitCode::FAILURE);
         }
