@@ -7,7 +7,7 @@
 //! | `envelope` | JSON text | what is accepted is one JSON object to another parser too |
 //! | `dlp` | JSON text | what comes out is JSON, and is let through when it comes again |
 //! | `config` | YAML text | each error says where and what |
-//! | `log_recovery` | edits of a log | what is opened is an unbroken beginning of what was written |
+//! | `log_recovery` | edits of a log | what is opened is an unbroken beginning |
 //! | `http2` | bytes of a client | the server answers the next client |
 //!
 //! `cargo xtask fuzz` runs them; `cargo +nightly fuzz run TARGET` does too.

@@ -1,7 +1,7 @@
 //! Builds the fuzz targets with coverage, and runs each for a while on its corpus.
 //!
-//! It uses libFuzzer as `cargo fuzz` does, but needs neither that tool nor a nightly compiler: there
-//! is no address sanitizer then, which safe code can do without.
+//! It uses libFuzzer as `cargo fuzz` does, but needs neither that tool nor a nightly compiler:
+//! there is no address sanitizer then, which safe code can do without.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -18,6 +18,7 @@ mod modules;
 mod names;
 mod stages;
 mod text;
+mod threats;
 mod tree;
 
 /// Runs every check and prints one line for each finding.
@@ -43,13 +44,14 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
 }
 
 fn check(tree: &Tree) -> Vec<Finding> {
-    let checks: [fn(&Tree) -> Vec<Finding>; 6] = [
+    let checks: [fn(&Tree) -> Vec<Finding>; 7] = [
         manifests::check,
         modules::check,
         names::check,
         stages::check,
         text::check,
         documents::check,
+        threats::check,
     ];
     checks.iter().flat_map(|check| check(tree)).collect()
 }
