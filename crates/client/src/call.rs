@@ -41,7 +41,8 @@ impl Shared {
         match timeout_at(deadline, attempts).await {
             Ok(result) => result,
             Err(_elapsed) => {
-                Err(self.unusable().or(last.map(Error::Refused)).unwrap_or(Error::Timeout))
+                let known = self.unusable().or_else(|| last.map(Error::Refused));
+                Err(known.unwrap_or(Error::Timeout))
             }
         }
     }

@@ -43,7 +43,7 @@ pub(crate) struct Session {
 
 /// Makes one attempt to connect and be welcomed.
 pub(crate) async fn open(shared: &Shared) -> Result<Session, Error> {
-    let attempt = async { open_on(shared, Arc::new(shared.dialer.dial().await?)).await };
+    let attempt = Box::pin(async { open_on(shared, Arc::new(shared.dialer.dial().await?)).await });
     in_time(shared, attempt).await
 }
 
@@ -199,7 +199,7 @@ async fn move_over(shared: &Shared, mut session: Session, link: Link) -> Result<
     }
     drop(session);
     tracing::info!("connected with the renewed certificate");
-    in_time(shared, open_on(shared, Arc::new(link))).await
+    in_time(shared, Box::pin(open_on(shared, Arc::new(link)))).await
 }
 
 async fn connect_again(shared: &Shared, attempt: &mut u32) -> Result<Session, Error> {

@@ -85,9 +85,8 @@ fn spiffe_uris<'a>(certificate: &'a X509Certificate<'_>) -> Result<Vec<&'a str>,
         .map_err(|_twice| SignerError::Unreadable)?
         .map(|found| found.value.general_names.as_slice())
         .unwrap_or_default();
-    let uris = names.iter().filter_map(|name| match name {
-        GeneralName::URI(uri) => Some(*uri),
-        _ => None,
-    });
+    let uris = names
+        .iter()
+        .filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None });
     Ok(uris.filter(|uri| uri.starts_with(SCHEME)).collect())
 }

@@ -6,4 +6,5 @@ mod files;
 mod handshake;
 #[cfg(test)]
 mod site;
+#[cfg(test)]
 mod trust;

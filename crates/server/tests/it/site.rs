@@ -56,8 +56,11 @@ pub(crate) struct Plan {
     /// Further entries of `server.tls`, as YAML.
     pub(crate) tls: &'static str,
     /// Files that are there before the server starts; made with its authority.
-    pub(crate) files: Box<dyn FnOnce(&DevCa) -> Vec<(&'static str, String)> + Send>,
+    pub(crate) files: Files,
 }
+
+/// Makes files with the authority of a site: name and text of each.
+pub(crate) type Files = Box<dyn FnOnce(&DevCa) -> Vec<(&'static str, String)> + Send>;
 
 impl Default for Plan {
     fn default() -> Self {

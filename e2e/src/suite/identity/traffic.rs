@@ -22,10 +22,12 @@ pub(super) struct Traffic {
 }
 
 /// What clients sent.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 pub(super) struct Sent {
     pub(super) requests: u64,
     pub(super) failed: u64,
+    /// What one of the failed ones was told.
+    pub(super) failure: Option<String>,
 }
 
 impl Traffic {
@@ -39,7 +41,7 @@ impl Traffic {
                 sent.requests += 1;
                 if let Err(error) = client.send("sink", "note", &json!({})).await {
                     sent.failed += 1;
-                    eprintln!("a request failed: {error}");
+                    sent.failure = Some(error.to_string());
                 }
                 sleep(BETWEEN).await;
             }
@@ -54,7 +56,13 @@ impl Traffic {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Sent::default();
         while let Some(sent) = self.clients.join_next().await {
-            let sent = sent.unwrap_or(Sent { requests: 0, failed: 1 });
+            let gone = |cause: tokio::task::JoinError| Sent {
+                requests: 0,
+                failed: 1,
+                failure: Some(cause.to_string()),
+            };
+            let sent = sent.unwrap_or_else(gone);
+            all.failure = all.failure.or(sent.failure);
             all.requests += sent.requests;
             all.failed += sent.failed;
         }

@@ -26,12 +26,8 @@ impl Standing {
     /// says so.
     pub(super) async fn ends(self, gate: Arc<Gate>, peer: Arc<Peer>) {
         let cause = self.broken(&gate).await;
-        let code = match &cause {
-            rustls::Error::InvalidCertificate(rustls::CertificateError::Revoked) => {
-                "certificate_revoked"
-            }
-            _ => "certificate_untrusted",
-        };
+        let is_revoked = cause == rustls::CertificateError::Revoked.into();
+        let code = if is_revoked { "certificate_revoked" } else { "certificate_untrusted" };
         let reason = format!("the connection's certificate is no longer trusted: {cause}");
         tracing::info!(peer = %peer.address, id = peer.id(), code, "a connection is cut");
         let detail = [
