@@ -136,7 +136,7 @@ impl Site {
     /// # Errors
     /// Returns what the gate or the network said.
     pub async fn connect(&self, gate: &Gate, name: &str) -> Result<Client> {
-        let client = Client::connect(self.options(gate, name)).await;
+        let client = Box::pin(Client::connect(self.options(gate, name))).await;
         client.with_context(|| format!("as {name}; the gate: {}", gate.log()))
     }
 

@@ -72,11 +72,7 @@ pub(super) async fn check(
             let draft = Draft::check(gate, &agent, message)?;
             reply(gate, case, draft, &correlation).await?
         }
-        Action::Discover { capabilities } if capabilities.len() > CAPABILITIES_MAX => {
-            let reason = format!("has more than {CAPABILITIES_MAX} entries");
-            return Err(Refusal::Field { field: "capabilities", reason });
-        }
-        Action::Discover { capabilities } => Request::Discover(capabilities),
+        Action::Discover { capabilities } => discover(capabilities)?,
         Action::ReadState => Request::ReadState,
         Action::UpdateState { updates } => {
             // LIMIT: validation.state_field_bytes_max
@@ -98,6 +94,14 @@ pub(super) async fn check(
         Action::Administer(_) => return Err(Refusal::WrongPrincipal { needs: "an operator" }),
     };
     Ok(Valid { agent: Some(agent), request })
+}
+
+fn discover(capabilities: Vec<String>) -> Result<Request, Refusal> {
+    if capabilities.len() > CAPABILITIES_MAX {
+        let reason = format!("has more than {CAPABILITIES_MAX} entries");
+        return Err(Refusal::Field { field: "capabilities", reason });
+    }
+    Ok(Request::Discover(capabilities))
 }
 
 fn check_command(command: &AdminCommand) -> Result<(), Refusal> {

@@ -22,7 +22,7 @@ async fn agent(target: &Target, name: &str, receive: Receive) -> Client {
         options.receive = receive;
         // Errors are counted, not waited out.
         options.call_timeout = Duration::from_secs(2);
-        match Client::connect(options).await {
+        match Box::pin(Client::connect(options)).await {
             Ok(client) => return client,
             Err(_) => sleep(Duration::from_millis(50)).await,
         }

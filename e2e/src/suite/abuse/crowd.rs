@@ -62,7 +62,7 @@ fn fan(number: usize) -> String {
 async fn send_once(ground: &Ground, number: usize) -> Result<bool> {
     let options =
         Options { receive: Receive::Replies, ..ground.site.options(&ground.gate, &fan(number)) };
-    let client = Client::connect(options).await?;
+    let client = Box::pin(Client::connect(options)).await?;
     let sent = client.send("star", "cheer", &json!({ "number": number })).await;
     client.close().await;
     match sent {

@@ -96,7 +96,7 @@ pub(super) async fn connects(target: Target, tally: Tally, handshakes: bool) {
 
 /// Holds as many connections as it gets: of one address, of one identity.
 pub(super) async fn hoard(target: Target, tally: Tally) {
-    over_and_over(1_500, move |_| {
+    over_and_over(500, move |_| {
         let (target, tally) = (target.clone(), tally.clone());
         async move {
             let Some(mut tls) = connect(&target, &tally, 0).await else { return };

@@ -74,6 +74,14 @@ fn settings(store: &Path) -> Value {
         "agents": agents,
         "server": { "limits": {
             "handshake_timeout_ms": 1000,
+            "first_settings_timeout_ms": 500,
+            "body_idle_timeout_ms": 1000,
+            "stall_timeout_ms": 1000,
+            "memory_bytes_max": MEMORY_BYTES_MAX,
+            "connections_per_ip_max": 300,
+            "connections_per_identity_max": 200,
+            // The crowd and the honest agents come from one address; an attacker has its own.
+            "handshakes_per_second_per_ip": 100,
             "first_request_timeout_ms": 1000,
         } },
         "storage": { "path": store.join("data") },
