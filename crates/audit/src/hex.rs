@@ -38,6 +38,7 @@ pub(crate) fn serialize<S: serde::Serializer>(hash: &Hash, to: S) -> Result<S::O
 }
 
 /// Hashes that may be absent, likewise.
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
 pub(crate) fn serialize_option<S: serde::Serializer>(
     hash: &Option<Hash>,
     to: S,

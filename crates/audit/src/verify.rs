@@ -113,7 +113,7 @@ fn walk(mut entries: impl Entries, start: Option<(u64, Hash)>, anchors: &[Anchor
             }
         }
     }
-    walk.finish(entries.spot())
+    walk.finish(entries.spot().as_ref())
 }
 
 struct Walk {
@@ -154,12 +154,12 @@ impl Walk {
             tree.append(leaf);
         }
         if self.anchors.front().is_some_and(|anchor| anchor.size <= seq) {
-            self.compare(from.spot());
+            self.compare(from.spot().as_ref());
         }
     }
 
     /// Compares the tree with those that were kept, as far as it has come.
-    fn compare(&mut self, spot: Option<Spot>) {
+    fn compare(&mut self, spot: Option<&Spot>) {
         while let Some(tree) = &self.tree
             && let Some(anchor) = self.anchors.front().copied()
             && anchor.size <= tree.size()
@@ -168,7 +168,7 @@ impl Walk {
             if tree.root() == anchor.root {
                 self.report.anchored = anchor.size;
             } else {
-                let place = Place::Entry { position: self.report.entries, spot: spot.clone() };
+                let place = Place::Entry { position: self.report.entries, spot: spot.cloned() };
                 let what = What::AnotherHistory { size: anchor.size };
                 self.problem(Some(anchor.size), place, what);
             }
@@ -176,11 +176,11 @@ impl Walk {
     }
 
     /// Says which trees have entries that the log does not have.
-    fn finish(mut self, last: Option<Spot>) -> Report {
+    fn finish(mut self, last: Option<&Spot>) -> Report {
         self.report.root = self.tree.take().map(|tree| tree.root());
         for anchor in std::mem::take(&mut self.anchors) {
             if anchor.size > self.report.last_seq {
-                let place = Place::End { last: last.clone() };
+                let place = Place::End { last: last.cloned() };
                 self.problem(None, place, What::Truncated { size: anchor.size });
             }
         }
