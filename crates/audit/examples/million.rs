@@ -1,4 +1,4 @@
-//! Writes an audit archive and measures how long it takes to verify it against the root of its tree.
+//! Writes an audit archive and measures how long it takes to verify it against its tree's root.
 //!
 //! `cargo run --release -p audit --example million -- [RECORDS]`
 

@@ -64,7 +64,8 @@ pub struct Record<'a> {
     pub correlation_id: Option<Cow<'a, str>>,
     /// How long the decision took, in microseconds.
     pub latency_us: u64,
-    /// The commitment to the payload as delivered; see [`Salt::commitment`](crate::Salt::commitment).
+    /// The commitment to the payload as delivered; see
+    /// [`Salt::commitment`](crate::Salt::commitment).
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub payload_commitment: Option<Cow<'a, str>>,
     /// The kinds of what inspection found; never the text.

@@ -35,7 +35,10 @@ pub enum TileError {
         path: PathBuf,
     },
     /// A file does not have the size of its tile.
-    #[error("{} has {bytes} bytes, not those of a tile; remove the tree to have it built anew", path.display())]
+    #[error(
+        "{} has {bytes} bytes, not those of a tile; remove the tree to have it built anew",
+        path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -43,8 +43,8 @@ struct FullTile {
 impl TileWriter {
     /// Opens the tree in a folder, making the folder if there is none, and finds how far it is.
     ///
-    /// What a crash left of a flush is taken if it is whole and otherwise removed. So only leaves of
-    /// records that are on disk may be added: those of others would stay.
+    /// What a crash left of a flush is taken if it is whole and otherwise removed. So only leaves
+    /// of records that are on disk may be added: those of others would stay.
     ///
     /// # Errors
     /// Fails if the folder cannot be made or a tile cannot be read.

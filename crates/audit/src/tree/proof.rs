@@ -17,8 +17,8 @@ pub fn tree_root<E>(
     if size == 0 { Ok(empty_root()) } else { range_root(0, size, &mut node) }
 }
 
-/// Returns the hashes that lead from the leaf at `index`, counted from 0, to the root of the tree of
-/// `size` leaves, the lowest first (RFC 6962, 2.1.1); nothing if the tree has no such leaf.
+/// Returns the hashes that lead from the leaf at `index`, counted from 0, to the root of the tree
+/// of `size` leaves, the lowest first (RFC 6962, 2.1.1); nothing if the tree has no such leaf.
 ///
 /// # Errors
 /// Fails if a node cannot be had.
