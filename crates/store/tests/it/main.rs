@@ -1,8 +1,17 @@
-//! One conformance suite for every engine, the model against the embedded one, and crashes.
+//! One conformance suite for every engine, the model against the embedded one, crashes, losses
+//! of power, and damage.
 
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod fragile;
+#[cfg(test)]
+mod ledger;
+#[cfg(test)]
 mod model;
+#[cfg(test)]
+mod power;
+#[cfg(test)]
+mod random;
