@@ -15,6 +15,7 @@ mod disk;
 mod error;
 mod folder;
 mod frame;
+mod group;
 mod log;
 mod look;
 mod options;
@@ -41,9 +42,9 @@ use gate::ports::{Batch, Claim, Found, Leased, Leases, Read, Scan, Store, StoreE
 use gate::types::{AgentId, SessionId};
 use tokio::sync::{oneshot, watch};
 
-use self::committer::{Request, Waiting};
 pub use self::condition::Condition;
 pub use self::error::OpenError;
+use self::group::{Request, Waiting};
 pub use self::options::{Durability, FatalHook, Options};
 pub use self::salts::{erase_salts, read_salt};
 use self::shared::Shared;

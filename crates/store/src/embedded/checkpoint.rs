@@ -100,7 +100,7 @@ impl Checkpointer {
 
     pub(super) fn checkpoint(&mut self, upto: Upto) -> Result<(), CheckpointError> {
         let shared = Arc::clone(&self.shared);
-        shared.sealed_bytes.store(0, Ordering::Relaxed);
+        let sealed_bytes = shared.sealed_bytes.load(Ordering::Relaxed);
         let log = shared.folder.log();
         let segments = numbered(&log, "seg").map_err(OpenError::io(&log, "list"))?;
         let mut snapshot = Snapshot::newest(&shared.folder, &shared.options)?;
@@ -114,7 +114,10 @@ impl Checkpointer {
         shared.disk.rename(&draft, &shared.folder.snapshot(snapshot.position))?;
         shared.snapshot_bytes.store(bytes, Ordering::Relaxed);
         let sealed: Vec<u64> = segments.into_iter().filter(|n| *n < upto.segment).collect();
-        self.settle(&snapshot, &moves, &sealed).map_err(CheckpointError::Halfway)
+        self.settle(&snapshot, &moves, &sealed).map_err(CheckpointError::Halfway)?;
+        // Not before: after a failure the next full segment asks again.
+        shared.sealed_bytes.fetch_sub(sealed_bytes, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Makes everything follow the snapshot that has just got its name. Nothing here may be

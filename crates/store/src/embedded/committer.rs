@@ -13,58 +13,47 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::Duration;
 
 use audit::{Chain, Entry, Salt};
 use bytes::Bytes;
-use gate::ports::{Batch, StoreError};
+use gate::ports::StoreError;
 use gate::types::AgentId;
-use tokio::sync::oneshot;
 
 use super::change::Change;
 use super::checkpoint::Upto;
 use super::frame::{FrameWriter, HEAD_BYTES, Place};
+use super::group::{Answer, Collected, Group, Request, Waiting, answer};
 use super::log::{Log, LogEnd, NoRoom};
 use super::plan::{Planned, plan};
 use super::shared::Shared;
 use super::state::Origin;
 
-/// What is asked of the committer.
-#[derive(Debug)]
-pub(super) enum Request {
-    Commit(Waiting),
-    /// Finish what came before and end.
-    Stop,
-}
-
-/// A batch that waits.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) batch: Batch,
-    /// No fewer bytes than it takes in a frame.
-    pub(super) bytes: usize,
-    pub(super) answer: oneshot::Sender<Result<(), StoreError>>,
-}
-
 /// The thread's own.
 #[derive(Debug)]
 pub(super) struct Committer {
-    pub(super) shared: Arc<Shared>,
-    pub(super) log: Log,
-    pub(super) chain: Chain,
-    pub(super) want_checkpoint: SyncSender<()>,
+    shared: Arc<Shared>,
+    log: Log,
+    chain: Chain,
+    want_checkpoint: SyncSender<()>,
+    /// What was applied but could not be written for want of room; nothing goes before it.
+    stuck: Option<Stuck>,
+    /// The largest frame that was refused for want of room since there was some.
+    refused: u64,
 }
 
-/// Batches that are committed together.
-#[derive(Debug, Default)]
-struct Group {
-    waiting: Vec<Waiting>,
-    bytes: usize,
+/// A frame on its way to the disk, and what it makes visible.
+#[derive(Debug)]
+struct Stuck {
+    frame: Vec<u8>,
+    applied: Applied,
+    entries: Vec<Entry>,
 }
 
 /// A group after it was applied.
 #[derive(Debug, Default)]
 struct Applied {
-    answers: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    answers: Vec<Answer>,
     changes: Vec<(Change, Option<Bytes>)>,
     records: Vec<(Bytes, Option<Salt>)>,
     /// Agents in whose queues messages became leasable.
@@ -76,64 +65,158 @@ struct Applied {
 }
 
 impl Committer {
+    pub(super) const fn new(
+        shared: Arc<Shared>,
+        log: Log,
+        chain: Chain,
+        want_checkpoint: SyncSender<()>,
+    ) -> Self {
+        Self { shared, log, chain, want_checkpoint, stuck: None, refused: 0 }
+    }
+
     /// Works until it is told to stop; returns where the log ends.
     pub(super) fn run(mut self, requests: &Receiver<Request>) -> LogEnd {
-        let mut is_open = true;
-        while is_open {
+        loop {
             let mut group = Group::default();
-            is_open = group.collect(requests);
+            let collected = group.collect(requests, self.patience());
             self.shared.waiting_bytes.fetch_sub(group.bytes, Ordering::Relaxed);
             if !group.waiting.is_empty() {
                 self.commit(group);
             }
+            match collected {
+                Collected::More => {}
+                Collected::Idle => self.idle(),
+                Collected::Last => break,
+            }
         }
-        if self.shared.fatal.error().is_none()
-            && let Err(error) = self.log.sync()
-        {
+        self.end();
+        self.log.end()
+    }
+
+    /// Returns after how long without a request there is something else to do.
+    fn patience(&self) -> Option<Duration> {
+        if self.shared.fatal.error().is_some() {
+            None
+        } else if self.refused > 0 {
+            Some(ROOM_PAUSE)
+        } else {
+            self.log.wants_mark().then_some(IDLE)
+        }
+    }
+
+    fn idle(&mut self) {
+        if self.refused > 0 {
+            // Whoever was refused may not come back by himself before he hears that there is room.
+            self.reserve(self.refused).unwrap_or_default();
+        } else {
+            self.mark();
+        }
+    }
+
+    fn mark(&mut self) {
+        match self.log.mark(self.chain.next_seq()) {
+            Ok(()) | Err(NoRoom::DiskFull) => {}
+            Err(NoRoom::Broken(error)) => {
+                self.shared.fatal.die(format!("the log cannot be written: {error}"));
+            }
+        }
+    }
+
+    /// Brings everything to the disk, with a proof of its last frame.
+    fn end(&mut self) {
+        let is_stuck = self.stuck.is_some() && self.reserve(0).is_err();
+        if self.shared.fatal.error().is_some() {
+            return;
+        }
+        let mut synced = self.log.sync();
+        if synced.is_ok() && !is_stuck && self.log.wants_mark() {
+            self.mark();
+            synced = self.log.sync();
+        }
+        if let Err(error) = synced {
             self.shared.fatal.die(format!("the log cannot be synced: {error}"));
         }
-        self.log.end()
     }
 
     fn commit(&mut self, group: Group) {
         let Group { waiting: group, bytes } = group;
-        if let Err(error) = self.reserve(bytes) {
+        if let Err(error) = self.reserve((bytes as u64).saturating_add(FRAME_BYTES)) {
             for waiting in group {
                 answer(waiting.answer, Err(error.clone()));
             }
             return;
         }
         let applied = self.apply(group);
-        let done = applied.and_then(|mut applied| match self.write(&mut applied, bytes) {
-            Ok(entries) => Ok((applied, entries)),
+        let done = applied.and_then(|mut applied| match self.encode(&mut applied, bytes) {
+            Ok((frame, entries)) => Ok(Stuck { frame, applied, entries }),
             Err(why) => Err((applied.answers, why)),
         });
         match done {
-            Ok((applied, entries)) => self.publish(applied, entries),
-            Err((answers, why)) => {
-                self.shared.fatal.die(why.clone());
-                for waiting in answers {
+            Ok(written) => self.write(written),
+            Err((answers, why)) => self.fail(answers, &why),
+        }
+    }
+
+    /// Writes a group and tells it.
+    fn write(&mut self, mut group: Stuck) {
+        if group.frame.is_empty() {
+            return self.publish(group.applied, group.entries);
+        }
+        match self.log.append(&group.frame) {
+            Ok(()) => self.publish(group.applied, group.entries),
+            Err(NoRoom::DiskFull) => {
+                let why = "the disk is full; this is done when there is room".to_owned();
+                for waiting in group.applied.answers.drain(..) {
                     answer(waiting, Err(StoreError::Unreachable(why.clone())));
                 }
+                self.refuse(FRAME_BYTES);
+                self.stuck = Some(group);
+            }
+            Err(NoRoom::Broken(error)) => {
+                self.fail(group.applied.answers, &format!("the log cannot be written: {error}"));
             }
         }
     }
 
-    /// Makes sure that the group's frame has room.
-    fn reserve(&mut self, bytes: usize) -> Result<(), StoreError> {
+    fn fail(&self, answers: Vec<Answer>, why: &str) {
+        self.shared.fatal.die(why.to_owned());
+        for waiting in answers {
+            answer(waiting, Err(StoreError::Unreachable(why.to_owned())));
+        }
+    }
+
+    fn refuse(&mut self, bytes: u64) {
+        self.refused = self.refused.max(bytes);
+        self.shared.fatal.set_full(true);
+    }
+
+    /// Makes sure that a frame of so many bytes has room.
+    fn reserve(&mut self, needed: u64) -> Result<(), StoreError> {
         if let Some(error) = self.shared.fatal.error() {
             return Err(error);
         }
-        let needed = (bytes as u64).saturating_add(FRAME_BYTES);
+        if let Some(stuck) = self.stuck.take() {
+            self.write(stuck);
+            if self.stuck.is_some() {
+                return Err(StoreError::DiskFull);
+            }
+            if let Some(error) = self.shared.fatal.error() {
+                return Err(error);
+            }
+        }
         match self.log.reserve(needed, self.chain.next_seq()) {
-            Ok(None) => Ok(()),
-            Ok(Some(sealed)) => {
-                self.shared.fatal.set_full(false);
-                self.sealed(sealed);
+            Ok(sealed) => {
+                if let Some(bytes) = sealed {
+                    self.sealed(bytes);
+                }
+                if needed >= self.refused {
+                    self.refused = 0;
+                    self.shared.fatal.set_full(false);
+                }
                 Ok(())
             }
             Err(NoRoom::DiskFull) => {
-                self.shared.fatal.set_full(true);
+                self.refuse(needed);
                 Err(StoreError::DiskFull)
             }
             Err(NoRoom::Broken(error)) => {
@@ -198,8 +281,13 @@ impl Committer {
         Ok(applied)
     }
 
-    /// Chains the records and writes the group; returns the audit entries.
-    fn write(&mut self, applied: &mut Applied, bytes: usize) -> Result<Vec<Entry>, String> {
+    /// Chains the records and makes a frame of the group, an empty one if it changes nothing;
+    /// returns it with the audit entries.
+    fn encode(
+        &mut self,
+        applied: &mut Applied,
+        bytes: usize,
+    ) -> Result<(Vec<u8>, Vec<Entry>), String> {
         let next_seq = self.chain.next_seq();
         let mut frame = FrameWriter::new(bytes);
         for envelope in applied.changes.iter().filter_map(|(_, envelope)| envelope.as_ref()) {
@@ -219,14 +307,13 @@ impl Committer {
             entries.push(Entry { link, body });
         }
         if frame.body_len() == 0 {
-            return Ok(entries);
+            return Ok((Vec::new(), entries));
         }
         let (position, synced) = (self.log.end().position, self.log.synced());
         let place = Place { position, synced, next_seq };
         let frame = frame.finish(applied.envelopes, place);
         let frame = frame.ok_or_else(|| "a group does not fit a frame".to_owned())?;
-        self.log.append(&frame).map_err(|error| format!("the log cannot be written: {error}"))?;
-        Ok(entries)
+        Ok((frame, entries))
     }
 
     /// Makes the group's messages leasable and its records readable, and answers.
@@ -248,78 +335,9 @@ impl Committer {
     }
 }
 
-type Answer = oneshot::Sender<Result<(), StoreError>>;
-
-/// Answers a caller, who may be gone: that does not undo the batch.
-fn answer(waiting: Answer, result: Result<(), StoreError>) {
-    waiting.send(result).unwrap_or_default();
-}
-
-impl Group {
-    /// Waits for a batch and takes what waits behind it; false when no more will come.
-    fn collect(&mut self, requests: &Receiver<Request>) -> bool {
-        if !self.take(requests.recv().ok()) {
-            return false;
-        }
-        while self.waiting.len() < GROUP_LEN_MAX && self.bytes < GROUP_BYTES_MAX {
-            // That nobody can send any more is seen with the next group.
-            let Ok(request) = requests.try_recv() else { break };
-            if !self.take(Some(request)) {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn take(&mut self, request: Option<Request>) -> bool {
-        let Some(Request::Commit(waiting)) = request else { return false };
-        self.bytes = self.bytes.saturating_add(waiting.bytes);
-        self.waiting.push(waiting);
-        true
-    }
-}
-
-/// LIMIT: what one frame takes, so that no caller waits long for the others of the group.
-const GROUP_LEN_MAX: usize = 1_024;
-const GROUP_BYTES_MAX: usize = 4 << 20;
 /// What a frame takes beside its batches.
 const FRAME_BYTES: u64 = 64;
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc::sync_channel;
-
-    use super::*;
-
-    fn batches(count: usize, bytes: usize) -> Receiver<Request> {
-        let (send, receive) = sync_channel(count + 1);
-        for _ in 0..count {
-            let batch = Batch { ops: Vec::new() };
-            send.try_send(Request::Commit(Waiting { batch, bytes, answer: oneshot::channel().0 }))
-                .unwrap();
-        }
-        send.try_send(Request::Stop).unwrap();
-        receive
-    }
-
-    /// The sizes of all groups until the end.
-    fn groups(requests: &Receiver<Request>) -> Vec<usize> {
-        let mut sizes = Vec::new();
-        loop {
-            let mut group = Group::default();
-            let is_open = group.collect(requests);
-            sizes.push(group.waiting.len());
-            if !is_open {
-                return sizes;
-            }
-        }
-    }
-
-    #[test]
-    fn a_group_takes_what_waits_up_to_its_limits() {
-        assert_eq!(groups(&batches(0, 1)), [0]);
-        assert_eq!(groups(&batches(3, 1)), [3]);
-        assert_eq!(groups(&batches(2_500, 1)), [1_024, 1_024, 452]);
-        assert_eq!(groups(&batches(5, 3 << 20)), [2, 2, 1]);
-    }
-}
+/// How long nothing comes before the end of the log is marked.
+const IDLE: Duration = Duration::from_millis(100);
+/// How often a full disk is asked for room while nobody else asks.
+const ROOM_PAUSE: Duration = Duration::from_millis(500);

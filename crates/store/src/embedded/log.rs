@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -12,6 +13,7 @@ use audit::Disk;
 use super::Durability;
 use super::disk::is_no_room;
 use super::folder::Folder;
+use super::frame::{FrameWriter, Place};
 use super::segment::{FRAMES_FROM, SegmentHead};
 use super::spares::Spares;
 
@@ -26,6 +28,8 @@ pub(super) struct LogEnd {
     pub(super) offset: u64,
     /// The log position of that.
     pub(super) position: u64,
+    /// Whether something on disk says that the last frame was whole.
+    pub(super) is_proven: bool,
 }
 
 /// The end of the log, for writing.
@@ -42,13 +46,28 @@ pub(super) struct Log {
     synced: u64,
 }
 
-/// Why there is no room.
+/// Why nothing can be added.
 #[derive(Debug)]
 pub(super) enum NoRoom {
     /// The disk is full; nothing has happened.
     DiskFull,
     /// The log cannot be written any more.
     Broken(io::Error),
+}
+
+impl NoRoom {
+    pub(super) fn into_io(self) -> io::Error {
+        match self {
+            Self::DiskFull => io::ErrorKind::StorageFull.into(),
+            Self::Broken(error) => error,
+        }
+    }
+}
+
+impl From<io::Error> for NoRoom {
+    fn from(error: io::Error) -> Self {
+        if is_no_room(&error) { Self::DiskFull } else { Self::Broken(error) }
+    }
 }
 
 /// What the log writes with.
@@ -63,7 +82,7 @@ pub(super) struct Tools {
 
 impl Log {
     /// Opens the last segment, making the first one of an empty log.
-    pub(super) fn open(tools: Tools, end: Option<LogEnd>) -> io::Result<Self> {
+    pub(super) fn open(tools: Tools, end: Option<LogEnd>) -> Result<Self, NoRoom> {
         let Tools { folder, disk, spares, want_spare, durability } = tools;
         let (file, end) = if let Some(end) = end {
             let path = folder.segment(end.number);
@@ -71,12 +90,13 @@ impl Log {
         } else {
             // The first segment is small, so that the first start is quick.
             let head = SegmentHead { number: 1, start: 0, next_seq: 1 };
-            begin(&folder, &*disk, spares.make(FIRST_BYTES.min(spares.bytes()))?, head)?
+            let spare = spares.make(FIRST_BYTES.min(spares.bytes()))?;
+            begin(&folder, &*disk, &spare, head)?
         };
         let log =
             Self { folder, disk, spares, want_spare, durability, file, end, synced: end.position };
         // What was found after a loss of power may not be on disk yet.
-        log.disk.sync(&log.file)?;
+        log.disk.sync(&log.file).map_err(NoRoom::Broken)?;
         log.ask_for_spare();
         Ok(log)
     }
@@ -105,17 +125,38 @@ impl Log {
         Ok(Some(sealed))
     }
 
-    /// Appends a frame; when this returns it is as durable as the setting says.
-    pub(super) fn append(&mut self, frame: &[u8]) -> io::Result<()> {
-        self.disk.write(&self.file, frame, self.end.offset)?;
+    /// Appends a frame; when this returns it is as durable as the setting says. Without room for
+    /// it, which only a file system that copies on writing reports here, it can be tried again.
+    pub(super) fn append(&mut self, frame: &[u8]) -> Result<(), NoRoom> {
+        self.write(frame)?;
         if self.durability == Durability::Fsync {
-            self.disk.sync(&self.file)?;
+            self.sync().map_err(NoRoom::Broken)?;
         }
+        self.end.is_proven = false;
+        Ok(())
+    }
+
+    /// Returns whether the last frame is on disk and nothing behind it says so.
+    pub(super) const fn wants_mark(&self) -> bool {
+        !self.end.is_proven && self.synced == self.end.position
+    }
+
+    /// Writes an empty frame, so that damage to the frame before is not taken for a torn end.
+    /// It need not be synced: without it, that frame is only the last one again.
+    pub(super) fn mark(&mut self, next_seq: u64) -> Result<(), NoRoom> {
+        let place = Place { position: self.end.position, synced: self.synced, next_seq };
+        let frame = FrameWriter::new(0).finish(0, place).unwrap_or_default();
+        if self.end.offset.saturating_add(frame.len() as u64) <= self.end.len {
+            self.write(&frame)?;
+        }
+        self.end.is_proven = true;
+        Ok(())
+    }
+
+    fn write(&mut self, frame: &[u8]) -> Result<(), NoRoom> {
+        self.disk.write(&self.file, frame, self.end.offset).map_err(NoRoom::from)?;
         self.end.offset = self.end.offset.saturating_add(frame.len() as u64);
         self.end.position = self.end.position.saturating_add(frame.len() as u64);
-        if self.durability == Durability::Fsync {
-            self.synced = self.end.position;
-        }
         Ok(())
     }
 
@@ -129,12 +170,9 @@ impl Log {
     fn roll(&mut self, needed: u64, next_seq: u64) -> Result<(), NoRoom> {
         // INVARIANT: a segment is on disk as a whole before the next one exists.
         self.sync().map_err(NoRoom::Broken)?;
-        let spare = self.spares.take(needed).map_err(|error| {
-            if is_no_room(&error) { NoRoom::DiskFull } else { NoRoom::Broken(error) }
-        })?;
+        let spare = self.spares.take(needed).map_err(NoRoom::from)?;
         let head = SegmentHead { number: self.end.number + 1, start: self.end.position, next_seq };
-        let (file, end) = begin(&self.folder, &*self.disk, spare, head).map_err(NoRoom::Broken)?;
-        (self.file, self.end) = (file, end);
+        (self.file, self.end) = begin(&self.folder, &*self.disk, &spare, head)?;
         self.ask_for_spare();
         Ok(())
     }
@@ -149,17 +187,36 @@ impl Log {
 fn begin(
     folder: &Folder,
     disk: &dyn Disk,
-    spare: std::path::PathBuf,
+    spare: &Path,
     head: SegmentHead,
-) -> io::Result<(File, LogEnd)> {
-    let file = disk.open(&spare)?;
+) -> Result<(File, LogEnd), NoRoom> {
+    let named = name(folder, disk, spare, head).map_err(|error| {
+        if is_no_room(&error) {
+            // It is nothing yet. If it stays behind, it is a spare again at the next start.
+            disk.remove(spare).unwrap_or_default();
+        }
+        NoRoom::from(error)
+    });
+    let (file, len) = named?;
+    disk.sync_folder(&folder.log()).map_err(NoRoom::Broken)?;
+    let (number, position) = (head.number, head.start);
+    let end = LogEnd { number, len, offset: FRAMES_FROM, position, is_proven: true };
+    Ok((file, end))
+}
+
+/// Gives a spare its head and its name as a segment.
+fn name(
+    folder: &Folder,
+    disk: &dyn Disk,
+    spare: &Path,
+    head: SegmentHead,
+) -> io::Result<(File, u64)> {
+    let file = disk.open(spare)?;
     let len = file.metadata()?.len();
     disk.write(&file, &head.encode(), 0)?;
     disk.sync(&file)?;
-    disk.rename(&spare, &folder.segment(head.number))?;
-    disk.sync_folder(&folder.log())?;
-    let end = LogEnd { number: head.number, len, offset: FRAMES_FROM, position: head.start };
-    Ok((file, end))
+    disk.rename(spare, &folder.segment(head.number))?;
+    Ok((file, len))
 }
 
 const FIRST_BYTES: u64 = 8 << 20;

@@ -9,7 +9,7 @@ use super::folder::{Folder, numbered};
 use super::frame::MAGIC;
 use super::log::LogEnd;
 use super::replay::{Step, Walk, decode};
-use super::segment::Frame;
+use super::segment::{FRAMES_FROM, Frame};
 use super::snapshot::Snapshot;
 use super::{OpenError, Options};
 
@@ -35,16 +35,25 @@ pub(super) fn recover(
     let Some(mut walk) = Walk::begin(folder, snapshot.position)? else {
         return Ok(Recovered { snapshot, end: None });
     };
+    // Frames in front of the snapshot are looked at too: their audit records are nowhere else.
+    walk.offset = FRAMES_FROM;
+    let (proven, mut is_proven) = (snapshot.position, true);
     let is_broken = loop {
         match walk.step()? {
+            Step::Frame(frame) if walk.segment.position(frame.offset) < proven => {}
             Step::Frame(frame) => {
+                is_proven = frame.is_mark();
                 let changes = decode(&walk.segment, &frame)?;
                 snapshot.apply(&walk.segment, &frame, &changes)?;
             }
-            Step::Next => {}
+            Step::Next => is_proven = true,
             Step::End(is_broken) => break is_broken,
         }
     };
+    if walk.position() < proven {
+        let what = format!("a frame is damaged, a snapshot says that the log goes on to {proven}");
+        return Err(OpenError::corrupt(&walk.segment.path, walk.offset, what));
+    }
     let (log, number) = (folder.log(), walk.segment.head.number);
     let last = numbered(&log, "seg").map_err(OpenError::io(&log, "list"))?.last().copied();
     if let Some(last) = last.filter(|last| *last > number) {
@@ -56,7 +65,7 @@ pub(super) fn recover(
     let place = snapshot.state.queues.next_place();
     snapshot.state.queues.set_durable(place);
     let (len, offset, position) = (walk.segment.len, walk.offset, walk.position());
-    Ok(Recovered { snapshot, end: Some(LogEnd { number, len, offset, position }) })
+    Ok(Recovered { snapshot, end: Some(LogEnd { number, len, offset, position, is_proven }) })
 }
 
 /// Tells a torn end from damage: frames that were written when the log was on disk up to here

@@ -65,6 +65,10 @@ impl Walk {
         Ok(Self { folder: folder.clone(), segment, offset: super::segment::FRAMES_FROM })
     }
 
+    pub(super) const fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
     pub(super) const fn position(&self) -> u64 {
         self.segment.position(self.offset)
     }

@@ -86,6 +86,11 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    /// Returns whether the frame holds nothing, and is there to say that the log was on disk.
+    pub(super) const fn is_mark(&self) -> bool {
+        self.head.len == 0
+    }
+
     /// Returns where in the segment the next frame begins.
     pub(super) fn next(&self) -> u64 {
         self.offset.saturating_add(padded(self.head.len))

@@ -15,10 +15,11 @@ use parking_lot::Mutex;
 
 use super::bells::Bells;
 use super::checkpoint::{Checkpointer, Upto};
-use super::committer::{Committer, Request};
+use super::committer::Committer;
 use super::condition::Fatal;
 use super::disk::StrictDisk;
 use super::folder::Folder;
+use super::group::Request;
 use super::log::{Log, LogEnd, Tools};
 use super::recovery::{Recovered, recover};
 use super::shared::{Recent, Shared};
@@ -102,7 +103,10 @@ pub(super) fn start(
         want_spare,
         durability: options.durability,
     };
-    let log = Log::open(tools, end).map_err(OpenError::io(&folder.log(), "continue"))?;
+    let log = Log::open(tools, end).map_err(|error| {
+        let source = error.into_io();
+        OpenError::Io { path: folder.log(), doing: "continue", source }
+    })?;
     let chain: Chain = snapshot.chain.clone();
     let shared = Arc::new(Shared {
         folder,
@@ -118,7 +122,7 @@ pub(super) fn start(
         sealed_bytes: AtomicU64::new(0),
         snapshot_bytes: AtomicU64::new(0),
     });
-    let committer = Committer { shared: Arc::clone(&shared), log, chain, want_checkpoint };
+    let committer = Committer::new(Arc::clone(&shared), log, chain, want_checkpoint);
     let checkpointer = Checkpointer::new(Arc::clone(&shared));
     let failed =
         |source| OpenError::Io { path: dir.to_owned(), doing: "start a thread for", source };

@@ -247,14 +247,17 @@ fn at_end(walk: &Walk) -> io::Result<Fetched> {
         return Ok(broken(0));
     }
     let behind = walk.segment.frames_behind(walk.offset)?;
-    let Some(proof) = behind.iter().find(|frame| frame.head.synced > walk.position()) else {
-        return Ok(Fetched::End);
-    };
+    let proof = behind.iter().find(|frame| frame.head.synced > walk.position());
+    let bytes = proof.map(|proof| proof.offset.saturating_sub(walk.offset));
+    // A snapshot is named by a position up to which the log was on disk.
+    let newest = numbered(&walk.folder().snapshots(), "snap")?.last().copied();
+    let bytes = bytes.or_else(|| newest?.checked_sub(walk.position()).filter(|bytes| *bytes > 0));
+    let Some(bytes) = bytes else { return Ok(Fetched::End) };
     // A running server may have written both frames since: then this one is whole now.
     if walk.is_whole()? {
         return Ok(Fetched::More);
     }
-    Ok(broken(proof.offset.saturating_sub(walk.offset)))
+    Ok(broken(bytes))
 }
 
 fn damage(path: &Path, offset: u64, what: Fault) -> Damage {

@@ -259,7 +259,7 @@ fn agent() -> AgentId {
     AgentId::parse("a").unwrap()
 }
 
-fn message(number: u64) -> MessageId {
+pub(crate) fn message(number: u64) -> MessageId {
     MessageId::from_random(u128::from(number))
 }
 
@@ -306,7 +306,7 @@ fn settling(number: u64, holder: SessionId, end: End) -> Batch {
     Batch { ops }
 }
 
-fn claim(holder: SessionId) -> Claim {
+pub(crate) fn claim(holder: SessionId) -> Claim {
     let queue = QueueKey { agent: agent(), instance: None };
     Claim {
         queues: [queue.clone(), queue],
@@ -319,7 +319,7 @@ fn claim(holder: SessionId) -> Claim {
     }
 }
 
-fn state(store: &Embedded, number: u64) -> Option<MessageState> {
+pub(crate) fn state(store: &Embedded, number: u64) -> Option<MessageState> {
     let found = store.read(Read::Message(message(number))).now_or_never().unwrap().unwrap();
     found.map(|found| {
         let Found::Message(view) = found else { panic!("{found:?}") };

@@ -22,6 +22,13 @@ async fn three() -> TempDir {
     folder
 }
 
+/// Takes the mark away that an orderly end has left, as if there had been a crash.
+fn unmark(path: &Path) {
+    let mark = frames(path).pop().unwrap();
+    assert!(mark.is_mark());
+    overwrite(path, mark.offset, &[0; HEAD_BYTES]);
+}
+
 fn first_segment(folder: &TempDir) -> PathBuf {
     Folder::new(folder.path()).segment(1)
 }
@@ -59,6 +66,7 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 async fn a_last_frame_torn_at_any_byte_is_cut_and_the_log_goes_on() {
     let folder = three().await;
     let path = first_segment(&folder);
+    unmark(&path);
     let whole = fs::read(&path).unwrap();
     let last = frames(&path).pop().unwrap();
     // The padding is zeros anyway.
@@ -77,19 +85,17 @@ async fn a_last_frame_torn_at_any_byte_is_cut_and_the_log_goes_on() {
     }
 }
 
-#[tokio::test]
-async fn a_flipped_byte_before_the_last_frame_is_refused_with_its_place() {
-    let folder = three().await;
-    let path = first_segment(&folder);
-    let second = frames(&path).swap_remove(1);
-    let len = HEAD_BYTES as u64 + u64::from(second.head.len);
-    for at in (second.offset..second.offset + len).step_by(11) {
+/// Flips bytes of a frame and checks that each is refused with its place and changes nothing.
+fn flips_are_refused(folder: &TempDir, frame: &Frame) {
+    let path = first_segment(folder);
+    let len = HEAD_BYTES as u64 + u64::from(frame.head.len);
+    for at in (frame.offset..frame.offset + len).step_by(11) {
         let whole = fs::read(&path).unwrap();
         overwrite(&path, at, &[whole[usize::try_from(at).unwrap()] ^ 0x10]);
         let before = files(folder.path());
         match Embedded::open(folder.path(), options()) {
             Err(OpenError::Corrupt { file, offset, .. }) => {
-                assert_eq!((file, offset), (path.clone(), second.offset), "flipped at {at}");
+                assert_eq!((file, offset), (path.clone(), frame.offset), "flipped at {at}");
             }
             other => panic!("flipped at {at}: {other:?}"),
         }
@@ -101,11 +107,51 @@ async fn a_flipped_byte_before_the_last_frame_is_refused_with_its_place() {
 }
 
 #[tokio::test]
+async fn a_flipped_byte_before_the_last_frame_is_refused_with_its_place() {
+    let folder = three().await;
+    let path = first_segment(&folder);
+    unmark(&path);
+    let second = frames(&path).swap_remove(1);
+    flips_are_refused(&folder, &second);
+}
+
+#[tokio::test]
+async fn a_flipped_byte_of_the_last_frame_is_refused_after_an_orderly_end() {
+    let folder = three().await;
+    let last = frames(&first_segment(&folder)).swap_remove(2);
+    flips_are_refused(&folder, &last);
+    open(folder.path()).close().unwrap();
+    flips_are_refused(&folder, &last);
+}
+
+#[tokio::test]
+async fn the_last_frame_is_marked_as_whole_when_nothing_comes_for_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    commit(&store, 1..4).await;
+    let path = first_segment(&folder);
+    for _ in 0..3_000 {
+        if frames(&path).last().unwrap().is_mark() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (all, copy) = (frames(&path), tempfile::tempdir().unwrap());
+    assert!(all[3].is_mark() && all.len() == 4, "{all:?}");
+    // As a crash would leave it.
+    super::housekeeping::copy_folder(folder.path(), copy.path());
+    flips_are_refused(&copy, &all[2]);
+    commit(&store, 4..6).await;
+    holds(&store, folder.path(), 1..6).await;
+}
+
+#[tokio::test]
 async fn a_lost_frame_that_was_never_synced_is_cut_with_what_follows() {
     let folder = tempfile::tempdir().unwrap();
     let relaxed = Options { durability: crate::Durability::Relaxed, ..options() };
     commit(&Embedded::open(folder.path(), relaxed).unwrap(), 1..4).await;
     let path = first_segment(&folder);
+    unmark(&path);
     let second = frames(&path).swap_remove(1);
     overwrite(&path, second.body_at(), &[0; 64]);
     let store = open(folder.path());
