@@ -192,7 +192,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[tokio::test]
 async fn a_flipped_bit_anywhere_is_told_with_its_place_or_changes_nothing() {
-    let wanted: usize = std::env::var("PALISADE_FLIPS").map_or(1_200, |text| text.parse().unwrap());
+    let wanted: usize = std::env::var("PALISADE_FLIPS").map_or(400, |text| text.parse().unwrap());
     let (folder, last) = furnished().await;
     let reference = tempfile::tempdir().unwrap();
     copy(folder.path(), reference.path());
