@@ -6,6 +6,7 @@ pub mod config;
 mod copy;
 mod doors;
 mod parts;
+mod readiness;
 mod reload;
 mod serve;
 mod source;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use gate::Gate;
 use gate::ports::{Clock as _, Store};
 
-use store::{Bounds, Durability, Embedded, FatalHook, OpenError, Options};
+use store::{Bounds, Condition, Durability, Embedded, FatalHook, OpenError, Options};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,6 +17,7 @@ use crate::config::{self, Config};
 use crate::copy::AuditCopy;
 use crate::doors::grpc;
 use crate::parts::{SystemClock, gate_parts};
+use crate::readiness;
 use crate::source::Source;
 use crate::workload_api::WorkloadStartError;
 
@@ -94,7 +95,8 @@ pub async fn serve(
     let (fatal, mut failed) = watch::channel(None);
     let engine = open_engine(&config, fatal).await?;
     let store: Arc<dyn Store> = Arc::<Embedded>::clone(&engine);
-    let running = start(&config, store).await?;
+    let mut running = start(&config, store).await?;
+    running.follow(engine.condition());
     ready(running.address());
     let lost = tokio::select! {
         () = shutdown => None,
@@ -163,6 +165,7 @@ pub struct Running {
     gate: Arc<Gate>,
     address: SocketAddr,
     health: grpc::HealthReporter,
+    following: Option<JoinHandle<()>>,
     patience: std::time::Duration,
     accepting: watch::Sender<bool>,
     copying: watch::Sender<bool>,
@@ -210,7 +213,8 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
     // Not a task of the gate: it goes on until the gate's last record is written.
     let copy = copy.map(|copy| gate::tasks::Tasks::default().spawn(copy.run(copying.subscribe())));
     let patience = server.limits.drain_timeout;
-    Ok(Running { gate, address, health, patience, accepting, copying, copy })
+    let following = None;
+    Ok(Running { gate, address, health, following, patience, accepting, copying, copy })
 }
 
 impl Running {
@@ -226,10 +230,22 @@ impl Running {
         &self.gate
     }
 
+    /// Tells health clients from now on that the server does not serve while its store takes no
+    /// batches.
+    pub fn follow(&mut self, condition: watch::Receiver<Condition>) {
+        let closing = self.accepting.subscribe();
+        let follow = readiness::follow(self.health.clone(), condition, closing);
+        self.following = Some(self.gate.tasks().spawn(follow));
+    }
+
     /// Stops taking connections, ends sessions, waits for what is under way.
     pub async fn stop(self) {
-        self.health.stop().await;
         self.accepting.send_replace(true);
+        if let Some(following) = self.following {
+            // So that it says nothing behind what is said here.
+            drop(following.await);
+        }
+        self.health.tell(false).await;
         self.gate.drain(self.patience).await;
         self.copying.send_replace(true);
         if let Some(copy) = self.copy {

@@ -22,6 +22,7 @@ mod status;
 use std::sync::Arc;
 
 use gate::Gate;
+use tonic_health::ServingStatus;
 use wire::mas::runtime::v1::runtime_service_server::RuntimeServiceServer;
 use wire::palisade::admin::v1::admin_service_server::AdminServiceServer;
 use wire::palisade::bus::v1::bus_service_server::BusServiceServer;
@@ -70,14 +71,8 @@ pub(crate) async fn routes(
     state_bytes_max: usize,
 ) -> (Routes, HealthReporter) {
     let (reporter, health) = tonic_health::server::health_reporter();
-    for name in [
-        "",
-        wire::mas::runtime::v1::runtime_service_server::SERVICE_NAME,
-        wire::palisade::bus::v1::bus_service_server::SERVICE_NAME,
-        wire::palisade::admin::v1::admin_service_server::SERVICE_NAME,
-    ] {
-        reporter.set_service_status(name, tonic_health::ServingStatus::Serving).await;
-    }
+    let reporter = HealthReporter(reporter);
+    reporter.tell(true).await;
     let services = |bytes_max: usize| {
         let (bytes_out_max, bytes_max) = (limits.message_bytes_max, bytes_max);
         let mas = mas::MasDoor::new(Arc::clone(gate), limits.first_request_timeout);
@@ -106,7 +101,7 @@ pub(crate) async fn routes(
         state: services(state_max),
         small: services(small_max),
     };
-    (routes, HealthReporter(reporter))
+    (routes, reporter)
 }
 
 /// Tells health clients whether the door serves.
@@ -114,15 +109,16 @@ pub(crate) async fn routes(
 pub(crate) struct HealthReporter(tonic_health::server::HealthReporter);
 
 impl HealthReporter {
-    /// Tells health clients that the door is closing.
-    pub(crate) async fn stop(&self) {
+    /// Tells health clients whether calls are taken.
+    pub(crate) async fn tell(&self, is_serving: bool) {
+        let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         for name in [
             "",
             wire::mas::runtime::v1::runtime_service_server::SERVICE_NAME,
             wire::palisade::bus::v1::bus_service_server::SERVICE_NAME,
             wire::palisade::admin::v1::admin_service_server::SERVICE_NAME,
         ] {
-            self.0.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
+            self.0.set_service_status(name, status).await;
         }
     }
 }

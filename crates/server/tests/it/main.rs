@@ -9,6 +9,8 @@ mod door;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]
+mod readiness;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod revoked;

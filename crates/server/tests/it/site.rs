@@ -39,6 +39,8 @@ pub(crate) enum Engine {
     Memory,
     /// The store that servers have.
     Embedded,
+    /// The same with small files on a disk of the test.
+    On(Arc<dyn audit::Disk>),
 }
 
 /// What a server is started with; the agents `a` and `b` may always send to each other.
@@ -100,14 +102,22 @@ impl Site {
         );
         std::fs::write(&file, text).unwrap();
         let config = config::load(&file, &Environment::default()).unwrap();
-        let store: Arc<dyn Store> = match engine {
-            Engine::Memory => Arc::new(Memory::default()),
-            Engine::Embedded => {
-                let options = store::Options { segment_bytes: 1 << 20, ..Default::default() };
-                Embedded::open(&folder.path().join("data"), options).unwrap()
+        let embedded = |segment_bytes, disk| {
+            let options = store::Options { segment_bytes, ..Default::default() };
+            Embedded::open_on(&folder.path().join("data"), options, disk).unwrap()
+        };
+        let (store, condition): (Arc<dyn Store>, _) = match engine {
+            Engine::Memory => (Arc::new(Memory::default()), None),
+            Engine::Embedded => (embedded(1 << 20, Arc::new(audit::RealDisk)), None),
+            Engine::On(disk) => {
+                let store = embedded(64 << 10, disk);
+                (Arc::<Embedded>::clone(&store), Some(store.condition()))
             }
         };
-        let running = server::start(&config, Arc::clone(&store)).await.unwrap();
+        let mut running = server::start(&config, Arc::clone(&store)).await.unwrap();
+        if let Some(condition) = condition {
+            running.follow(condition);
+        }
         Self { folder, ca, store, running }
     }
 
