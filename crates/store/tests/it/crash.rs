@@ -1,199 +1,207 @@
-//! A process that is killed while it commits: nothing that it was told is lost.
+//! A process that ends while it works: nothing that it was told is lost.
 //!
-//! The process is this test binary, started again with the name of one test and a folder.
+//! The process is this test binary, started again with the name of one test and a folder. It
+//! ends at a step of the disk, before or after it, or is killed at some moment.
+//! `PALISADE_CRASH_ROUNDS` says how often; the figures are one line of JSON.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use gate::ports::{
-    Batch, Claim, Entry, Expect, Found, Key, MessageState, Op, QueueKey, Read, Settlement, Store,
-};
-use gate::types::{AgentId, MessageId, SessionId, Timestamp};
-use store::{Bounds, Embedded, Options};
+use audit::{Disk, RealDisk};
+use store::Embedded;
+
+use crate::ledger::{Event, Ledger, options, work};
+use crate::points::{End, Steps};
+use crate::random::Random;
 
 const FOLDER: &str = "PALISADE_CRASH_TEST_FOLDER";
-const ROUNDS: u64 = 20;
+const FIRST: &str = "PALISADE_CRASH_TEST_FIRST";
+const STEP: &str = "PALISADE_CRASH_TEST_STEP";
+const CHILD: &str = "crash::each_step_that_a_crash_can_hit_is_taken";
 
-fn open(folder: &Path) -> Arc<Embedded> {
-    let bounds = Bounds { queue_len_max: 1_000_000, statuses_max: 1_000_000, ..Bounds::default() };
-    // Small segments, so that rounds end in checkpoints too.
-    let options = Options {
-        bounds,
-        cache_bytes: 10_000,
-        segment_bytes: 64 << 10,
-        checkpoint_bytes: 128 << 10,
-        archive_bytes: 64 << 10,
-        ..Options::default()
-    };
-    Embedded::open(folder, options).unwrap()
+/// Crashes after which a new store is begun, so that looking at it stays quick.
+const ROUNDS_PER_STORE: usize = 12;
+/// Lines after which a process is killed that has not come to its step.
+const LINES_MAX: usize = 4_000;
+
+fn open(folder: &Path, disk: Arc<dyn Disk>) -> Arc<Embedded> {
+    Embedded::open_on(folder, options(16 << 10), disk).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn agent() -> AgentId {
-    AgentId::parse("a").unwrap()
-}
-
-fn queue() -> QueueKey {
-    QueueKey { agent: agent(), instance: None }
-}
-
-fn message(number: u64) -> MessageId {
-    MessageId::from_random(u128::from(number))
-}
-
-fn moment() -> Timestamp {
-    Timestamp::from_micros(1_700_000_000_000_000)
-}
-
-/// A message, its record and a value that counts: all or none.
-fn batch(number: u64) -> Batch {
-    let envelope = Bytes::from(format!("{{\"n\":{number},\"pad\":\"{number:0>200}\"}}"));
-    let entry = Entry {
-        message: message(number),
-        sender: agent(),
-        queue: queue(),
-        envelope,
-        message_type: "t".to_owned(),
-        accepted_at: moment(),
-        expires_at: moment().after(Duration::from_secs(1_000)),
-    };
-    let (key, value) = (Key::Role(number.to_string()), Bytes::new());
-    let put = Op::Put { key, value, expect: Expect::Absent, expires_at: None };
-    let record = Op::record(format!("{{\"n\":{number}}}"));
-    Batch { ops: vec![put, Op::Enqueue(entry), record] }
-}
-
-/// Commits messages and acknowledges every second one; calls back with what was confirmed.
-async fn write(
-    store: &Embedded,
-    numbers: impl Iterator<Item = u64>,
-    mut confirmed: impl FnMut(&str, u64),
-) {
-    let holder = SessionId::from_random(7);
-    for number in numbers {
-        let all =
-            futures::future::join_all((0..8).map(|part| store.commit(batch(number * 8 + part))));
-        for (part, done) in (0..8).zip(all.await) {
-            done.unwrap();
-            confirmed("queued", number * 8 + part);
-        }
-        let claim = Claim {
-            queues: [queue(), queue()],
-            holder,
-            count: 4,
-            bytes: 1_000_000,
-            now: moment(),
-            reclaim_after: Duration::from_secs(30),
-            release: Vec::new(),
-        };
-        for leased in store.lease(claim).await.unwrap().messages {
-            let how = Settlement::Acknowledged;
-            let op = Op::Settle { message: leased.message, holder, how, at: moment() };
-            store.commit(Batch { ops: vec![op] }).await.unwrap();
-            confirmed("settled", u64::try_from(leased.message.number()).unwrap());
-        }
-    }
-}
-
-/// Also the process that is killed: then it writes until it is.
-#[tokio::test]
-async fn a_writer_confirms_what_it_wrote() {
-    let mut out = std::io::stdout();
-    if let Some(folder) = std::env::var_os(FOLDER) {
-        let store = open(Path::new(&folder));
-        let first = (0..).find(|n| !has(&store, n * 8)).unwrap();
-        write(&store, first.., |what, number| writeln!(out, "\n{what} {number}").unwrap()).await;
-    }
+/// Takes all steps: works, makes checkpoints, ends, and starts again.
+async fn steps() -> BTreeMap<String, u64> {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
-    let mut confirmed = Vec::new();
-    write(&store, 0..3, |what, number| confirmed.push((what.to_owned(), number))).await;
-    assert_eq!(confirmed.iter().filter(|(what, _)| what == "queued").count(), 24);
-    assert_eq!(confirmed.iter().filter(|(what, _)| what == "settled").count(), 12);
+    let disk = Arc::new(Steps::default());
+    for first in [1, 10_001] {
+        let store = open(folder.path(), Arc::<Steps>::clone(&disk) as _);
+        work(&store, &mut Random::new(5), (first, 80), drop).await.unwrap();
+        store.close().unwrap();
+    }
+    disk.counts()
 }
 
-fn has(store: &Embedded, number: u64) -> bool {
-    state(store, number).is_some()
+/// Also the process that crashes: then it works until it does.
+#[tokio::test]
+async fn each_step_that_a_crash_can_hit_is_taken() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return crash(Path::new(&folder)).await;
+    }
+    let steps = steps().await;
+    for wanted in [
+        // The log: a spare is filled and becomes a segment, frames go into it.
+        "write filling",
+        "sync filling",
+        "rename filling",
+        "write spare",
+        "sync spare",
+        "rename spare",
+        "sync names in log",
+        "write seg",
+        "sync seg",
+        // A checkpoint: records, envelopes, the snapshot; then what is old goes.
+        "open audit",
+        "write audit",
+        "sync audit",
+        "sync names in audit",
+        "write body",
+        "sync body",
+        "sync names in bodies",
+        "truncate draft",
+        "write draft",
+        "sync draft",
+        "rename draft",
+        "sync names in snapshot",
+        "rename seg",
+        "remove body",
+        "remove snap",
+    ] {
+        assert!(steps.contains_key(wanted), "`{wanted}` is not among {steps:?}");
+    }
 }
 
-fn state(store: &Embedded, number: u64) -> Option<MessageState> {
-    use futures::FutureExt as _;
-    let found = store.read(Read::Message(message(number))).now_or_never().unwrap().unwrap();
-    found.map(|found| {
-        let Found::Message(view) = found else { panic!("{found:?}") };
-        view.state
-    })
-}
-
-/// Starts the writer, kills it after so many lines, returns what it was told by then.
-fn killed_after(folder: &Path, lines: usize) -> Vec<(String, u64)> {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "crash::a_writer_confirms_what_it_wrote", "--nocapture"])
-        .env(FOLDER, folder)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let out = BufReader::new(child.stdout.take().unwrap());
-    let mut told = Vec::new();
-    for (index, line) in out.lines().enumerate() {
-        let line = line.unwrap();
-        let mut words = line.split(' ');
-        if let (Some(what @ ("queued" | "settled")), Some(number)) = (words.next(), words.next())
-            && let Ok(number) = number.parse()
-        {
-            told.push((what.to_owned(), number));
+/// Works until the step that was chosen, or until it is killed.
+async fn crash(folder: &Path) {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let disk: Arc<dyn Disk> = match std::env::var(STEP) {
+        Err(_) => Arc::new(RealDisk),
+        Ok(step) => {
+            let mut parts = step.splitn(3, ' ');
+            let (time, is_done) = (parts.next().unwrap(), parts.next().unwrap() == "after");
+            let (time, step) = (time.parse().unwrap(), parts.next().unwrap().to_owned());
+            Arc::new(Steps::until(End { step, time, is_done }))
         }
-        if index == lines {
+    };
+    let first = number(FIRST).unwrap();
+    let mut random = Random::new(first);
+    let store = open(folder, disk);
+    let mut out = std::io::stdout();
+    let told = |event: Event| writeln!(out, "\n{}", event.line()).unwrap();
+    let done = work(&store, &mut random, (first, u64::MAX), told).await;
+    panic!("the store ended by itself: {done:?}");
+}
+
+/// How a process ends.
+#[derive(Debug, Clone)]
+enum Death {
+    At(End),
+    /// Killed after so many lines.
+    Killed(usize),
+}
+
+/// Lets a process work on a store until it ends; returns whether it came to its step.
+fn until_dead(folder: &Path, death: &Death, ledger: &mut Ledger) -> bool {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", CHILD, "--nocapture"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.env(FOLDER, folder).env(FIRST, ledger.next().to_string());
+    let lines_max = match death {
+        Death::Killed(lines) => *lines,
+        Death::At(End { step, time, is_done }) => {
+            let when = if *is_done { "after" } else { "before" };
+            command.env(STEP, format!("{time} {when} {step}"));
+            LINES_MAX
+        }
+    };
+    let mut child = command.spawn().unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    let mut is_killed = false;
+    for (index, line) in out.lines().enumerate() {
+        if let Some(event) = Event::parse(&line.unwrap()) {
+            ledger.note(event);
+        }
+        if index == lines_max {
+            is_killed = true;
             child.kill().unwrap();
         }
     }
-    assert!(!child.wait().unwrap().success(), "the writer ended by itself");
-    told
+    assert!(!child.wait().unwrap().success(), "the process ended by itself");
+    !is_killed
+}
+
+/// What the rounds have shown.
+#[derive(Debug, Default)]
+struct Figures {
+    hit: BTreeMap<String, u64>,
+    killed: u64,
+    confirmed: usize,
+    recovery: Duration,
 }
 
 #[tokio::test]
-async fn a_killed_writer_loses_nothing_that_was_confirmed() {
-    let folder = tempfile::tempdir().unwrap();
-    let (mut queued, mut settled) = (BTreeSet::new(), BTreeSet::new());
-    let mut random = 0x9e37_79b9_u64;
-    for round in 0..ROUNDS {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let lines = usize::try_from(random >> 33).unwrap() % 1_200 + 20;
-        for (what, number) in killed_after(folder.path(), lines) {
-            if what == "queued" {
-                queued.insert(number)
-            } else {
-                settled.insert(number)
-            };
+async fn a_process_that_ends_at_any_step_loses_nothing_that_was_confirmed() {
+    let steps: Vec<(String, u64)> = steps().await.into_iter().collect();
+    let rounds = std::env::var("PALISADE_CRASH_ROUNDS");
+    let rounds = rounds.map_or(steps.len() + steps.len() / 4, |text| text.parse().unwrap());
+    let mut random = Random::new(rounds as u64);
+    let mut figures = Figures::default();
+    let (mut folder, mut ledger) = (tempfile::tempdir().unwrap(), Ledger::default());
+    let mut chosen = steps.iter().cycle();
+    for round in 0..rounds {
+        if round % ROUNDS_PER_STORE == ROUNDS_PER_STORE - 1 {
+            figures.confirmed += ledger.confirmed();
+            (folder, ledger) = (tempfile::tempdir().unwrap(), Ledger::default());
         }
-        let store = open(folder.path());
-        for number in &queued {
-            let state = state(&store, *number);
-            assert!(state.is_some(), "round {round}: message {number} is lost");
-            if settled.contains(number) {
-                assert_eq!(state, Some(MessageState::Acknowledged), "round {round}: {number}");
-            }
+        let death = if round % 5 == 4 {
+            Death::Killed(usize::try_from(random.below(1_500)).unwrap())
+        } else {
+            let (step, count) = chosen.next().unwrap();
+            let time = random.below((count / 2).clamp(1, 12)) + 1;
+            Death::At(End { step: step.clone(), time, is_done: random.once_in(2) })
+        };
+        println!("round {round}: {death:?}");
+        let is_hit = until_dead(folder.path(), &death, &mut ledger);
+        match death {
+            Death::At(End { step, .. }) if is_hit => *figures.hit.entry(step).or_default() += 1,
+            Death::At(_) | Death::Killed(_) => figures.killed += 1,
         }
-        check_audit(folder.path(), &store, &queued);
-        store.close().unwrap();
+        look(folder.path(), &mut ledger, &mut figures, random.once_in(4)).await;
     }
-    assert!(queued.len() > 1_000, "only {} messages were confirmed", queued.len());
+    figures.confirmed += ledger.confirmed();
+    println!(
+        "{{\"store_crashes\":{{\"rounds\":{rounds},\"steps\":{},\"steps_hit\":{},\"killed\":{},\
+         \"confirmed\":{},\"lost\":0,\"recovery_ms_max\":{}}}}}",
+        steps.len(),
+        figures.hit.len(),
+        figures.killed,
+        figures.confirmed,
+        figures.recovery.as_millis(),
+    );
+    assert!(figures.confirmed > rounds * 10, "{figures:?}");
+    let enough = rounds.min(steps.len()) / 2;
+    assert!(figures.hit.len() > enough, "few steps were hit: {:?} of {steps:?}", figures.hit);
 }
 
-/// The chain holds; each record has its message, each message its record, exactly once.
-fn check_audit(folder: &Path, store: &Embedded, queued: &BTreeSet<u64>) {
-    let report = audit::verify(store::read_audit(folder, 1), None);
-    assert!(report.ok, "{report:?}");
-    let mut recorded = BTreeSet::new();
-    for entry in store::read_audit(folder, 1) {
-        let body = String::from_utf8(entry.unwrap().body.to_vec()).unwrap();
-        let number = body.trim_start_matches("{\"n\":").trim_end_matches('}').parse().unwrap();
-        assert!(recorded.insert(number), "message {number} was recorded twice");
-        assert!(has(store, number), "message {number} was recorded but not queued");
+/// Opens what a crash has left, compares, and ends it in one way or the other.
+#[expect(clippy::disallowed_methods, reason = "how long a start takes is a figure")]
+async fn look(folder: &Path, ledger: &mut Ledger, figures: &mut Figures, is_orderly: bool) {
+    let begun = Instant::now();
+    let store = open(folder, Arc::new(RealDisk));
+    figures.recovery = figures.recovery.max(begun.elapsed());
+    ledger.check(&store, folder).await;
+    if is_orderly {
+        store.close().unwrap();
     }
-    assert!(queued.is_subset(&recorded), "a message was queued but not recorded");
 }

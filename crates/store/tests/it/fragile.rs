@@ -88,6 +88,12 @@ impl Fragile {
         self.known.lock().left = 0;
     }
 
+    /// Cuts the power at the operation behind so many others.
+    pub(crate) fn cut_after(&self, operations: u64) {
+        let left = &mut self.known.lock().left;
+        *left = (*left).min(operations + 1);
+    }
+
     pub(crate) fn is_cut(&self) -> bool {
         self.known.lock().left == 0
     }

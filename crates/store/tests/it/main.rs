@@ -14,6 +14,8 @@ mod ledger;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod points;
+#[cfg(test)]
 mod power;
 #[cfg(test)]
 mod random;

@@ -139,7 +139,7 @@ async fn the_last_frame_is_marked_as_whole_when_nothing_comes_for_a_while() {
     let (all, copy) = (frames(&path), tempfile::tempdir().unwrap());
     assert!(all[3].is_mark() && all.len() == 4, "{all:?}");
     // As a crash would leave it.
-    super::housekeeping::copy_folder(folder.path(), copy.path());
+    housekeeping::copy_folder(folder.path(), copy.path());
     flips_are_refused(&copy, &all[2]);
     commit(&store, 4..6).await;
     holds(&store, folder.path(), 1..6).await;
