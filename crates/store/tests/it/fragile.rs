@@ -1,6 +1,8 @@
 //! A disk whose power can be cut at any operation, which then keeps what was synced and some of
 //! what was not.
 //!
+//! It can also be full, or fail to sync; then it forgets what was not synced, as systems do.
+//!
 //! It works on real files and remembers beside them what a loss of power could take: bytes that
 //! were written since the last sync of their file, and names that were changed since the last
 //! sync of their folder. [`Fragile::survivors`] writes what is left into another folder.
@@ -31,8 +33,20 @@ struct Known {
     random: Random,
     /// Operations until the power is cut.
     left: u64,
+    /// Syncs until one fails.
+    syncs_left: u64,
+    room: Room,
     files: HashMap<u64, Bytes>,
     folders: BTreeMap<PathBuf, Names>,
+}
+
+/// How much room there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    Plenty,
+    /// For what is written over something.
+    NoGrowth,
+    None,
 }
 
 /// The bytes of a file: those on disk, and what was done since.
@@ -75,6 +89,8 @@ impl Fragile {
         let mut known = Known {
             random: Random::new(seed),
             left,
+            syncs_left: u64::MAX,
+            room: Room::Plenty,
             files: HashMap::new(),
             folders: BTreeMap::new(),
         };
@@ -92,6 +108,25 @@ impl Fragile {
     pub(crate) fn cut_after(&self, operations: u64) {
         let left = &mut self.known.lock().left;
         *left = (*left).min(operations + 1);
+    }
+
+    /// Lets the sync behind so many others fail.
+    pub(crate) fn fail_sync_after(&self, syncs: u64) {
+        self.known.lock().syncs_left = syncs;
+    }
+
+    pub(crate) fn set_room(&self, room: Room) {
+        self.known.lock().room = room;
+    }
+
+    /// Fails where something new needs room that is not there.
+    fn need_room(&self, is_growing: bool) -> io::Result<()> {
+        let has_room = match self.known.lock().room {
+            Room::Plenty => true,
+            Room::NoGrowth => !is_growing,
+            Room::None => false,
+        };
+        if has_room { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }
 
     pub(crate) fn is_cut(&self) -> bool {
@@ -140,6 +175,9 @@ impl Disk for Fragile {
 
     fn open(&self, path: &Path) -> io::Result<File> {
         let is_new = !path.exists();
+        if is_new {
+            self.need_room(true)?;
+        }
         self.operate(
             || RealDisk.open(path),
             |known, file| {
@@ -152,6 +190,7 @@ impl Disk for Fragile {
     }
 
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.need_room(offset + bytes.len() as u64 > file.metadata()?.len())?;
         let edit = Edit::Write(offset, bytes.to_vec());
         self.operate(
             || RealDisk.write(file, bytes, offset),
@@ -167,28 +206,38 @@ impl Disk for Fragile {
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
+        let mut synced = Ok(());
         self.operate(
             || Ok(()),
             |known, ()| {
+                synced = known.sync_once();
                 let bytes = known.file(file);
                 for edit in std::mem::take(&mut bytes.since) {
-                    apply(&mut bytes.durable, &edit);
-                }
-            },
-        )
-    }
-
-    fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        self.operate(
-            || Ok(()),
-            |known, ()| {
-                if let Some(names) = known.folders.get_mut(path) {
-                    for naming in std::mem::take(&mut names.since) {
-                        rename(&mut names.durable, &naming);
+                    if synced.is_ok() {
+                        apply(&mut bytes.durable, &edit);
                     }
                 }
             },
-        )
+        )?;
+        synced
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        let mut synced = Ok(());
+        self.operate(
+            || Ok(()),
+            |known, ()| {
+                synced = known.sync_once();
+                if let Some(names) = known.folders.get_mut(path) {
+                    for naming in std::mem::take(&mut names.since) {
+                        if synced.is_ok() {
+                            rename(&mut names.durable, &naming);
+                        }
+                    }
+                }
+            },
+        )?;
+        synced
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -237,6 +286,13 @@ impl Known {
             names.durable.insert(name_of(&path), node);
         }
         self.folders.insert(folder.to_owned(), names);
+    }
+
+    /// Counts a sync; fails if it is the one that should.
+    fn sync_once(&mut self) -> io::Result<()> {
+        let is_failing = self.syncs_left == 0;
+        self.syncs_left = self.syncs_left.wrapping_sub(1);
+        if is_failing { Err(io::Error::other("the disk is broken")) } else { Ok(()) }
     }
 
     fn file(&mut self, file: &File) -> &mut Bytes {

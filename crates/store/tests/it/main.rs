@@ -6,6 +6,8 @@ mod conformance;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod flips;
 #[cfg(test)]
 mod fragile;
