@@ -291,7 +291,7 @@ pub(crate) fn batch(number: u64) -> Batch {
     };
     let (key, value) = (note_key(number), Bytes::new());
     let put = Op::Put { key, value, expect: Expect::Absent, expires_at: None };
-    let record = Op::Record(Bytes::from(format!("{{\"sent\":{number}}}")));
+    let record = Op::record(format!("{{\"sent\":{number}}}"));
     Batch { ops: vec![put, Op::Enqueue(entry), record] }
 }
 
@@ -303,7 +303,7 @@ fn settling(number: u64, holder: SessionId, end: End) -> Batch {
     };
     let mut ops = vec![Op::Settle { message: message(number), holder, how, at: moment() }];
     if end == End::Dead {
-        ops.push(Op::Record(Bytes::from(format!("{{\"dead\":{number}}}"))));
+        ops.push(Op::record(format!("{{\"dead\":{number}}}")));
     }
     Batch { ops }
 }
