@@ -5,6 +5,7 @@
 //! | `load` | agents at work |
 //! | `ledger` | what they were told and what they got |
 //! | `round` | what is checked after every fault |
+//! | `recovery` | how long a start takes |
 //! | `crash` | `kill -9` and loss of power at any moment |
 //! | `disk` | a disk that fails, is full or is slow |
 //! | `flips` | flipped bits in every kind of file |
@@ -17,6 +18,7 @@ mod disk;
 mod flips;
 mod ledger;
 mod load;
+mod recovery;
 mod round;
 mod starved;
 
@@ -42,6 +44,8 @@ pub(super) async fn run(effort: Effort, report: &mut Report) -> Result<()> {
     report.case("strangers that take every descriptor stop nobody who is in", starved);
     let stopped = Box::pin(starved::stopped(report)).await;
     report.case("a gate that is stopped for a while delivers nothing twice", stopped);
+    let recovered = Box::pin(recovery::run(effort, report)).await;
+    report.case("a start reads a long log back", recovered);
     Ok(())
 }
 

@@ -288,7 +288,7 @@ async fn connect(site: &Site, gate: &Gate, name: &str) -> Result<Client> {
     let reconnect = Reconnect { first: Duration::from_millis(10), max: Duration::from_millis(100) };
     let instance = Some(format!("{name}-1"));
     let options = Options { reconnect, instance, ..site.options(gate, name) };
-    Client::connect(options).await.with_context(|| format!("as {name}"))
+    Box::pin(Client::connect(options)).await.with_context(|| format!("as {name}"))
 }
 
 /// Returns whether a refusal says that the same may be taken later.
