@@ -111,18 +111,25 @@ impl Listener {
         }
     }
 
-    /// Has the memory watched; a change is logged.
+    /// Has the memory watched; a change is logged and recorded.
     fn watch_memory(&self, closing: &watch::Receiver<bool>) -> Memory {
         let memory = Memory::default();
         let bytes_max = self.limits.memory_bytes_max;
-        let changed = move |level, used| match level {
-            Level::Calm => tracing::info!(used, bytes_max, "memory is free again"),
-            Level::Tight => {
-                tracing::warn!(used, bytes_max, "memory is short: no new connections are taken");
-            }
-            Level::Full => {
-                tracing::warn!(used, bytes_max, "memory is short: no messages are taken");
-            }
+        let gate = Arc::clone(&self.gate);
+        let changed = move |level, used: u64| {
+            let said = match level {
+                Level::Calm => "memory is free again",
+                Level::Tight => "memory is short: no new connections are taken",
+                Level::Full => "memory is short: no messages are taken",
+            };
+            tracing::warn!(used, bytes_max, "{said}");
+            let detail = [("used_bytes", used.to_string()), ("state", said.to_owned())];
+            let recorder = Arc::clone(&gate);
+            gate.tasks().spawn(async move {
+                if let Err(cause) = recorder.record_event("server.memory", detail).await {
+                    tracing::error!(%cause, "the state of the memory cannot be recorded");
+                }
+            });
         };
         self.gate.tasks().spawn(memory.clone().watch(bytes_max, closing.clone(), changed));
         memory

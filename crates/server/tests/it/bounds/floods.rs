@@ -206,6 +206,7 @@ async fn without_memory_nobody_new_comes_in_and_no_message_is_taken() {
     let refused = async { while site.connect("a").await.is_ok() {} };
     within("connections are refused", refused).await;
     site.recorded("memory_short").await;
+    site.recorded("server.memory").await;
 }
 
 #[tokio::test]
