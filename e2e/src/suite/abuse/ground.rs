@@ -85,6 +85,7 @@ fn settings(store: &Path) -> Value {
             "first_request_timeout_ms": 1000,
         } },
         "storage": { "path": store.join("data") },
-        "delivery": {},
+        // Small, so that an attacker has its share full within a window on any machine.
+        "delivery": { "queue_bytes_max": 16_777_216 },
     })
 }
