@@ -27,6 +27,7 @@ use wire::palisade::bus::v1::bus_service_client::BusServiceClient;
 use crate::channel::Channel;
 use crate::error::{Error, Invalid};
 use crate::options::Options;
+use crate::svid::Svids;
 use crate::tasks::{self, Task};
 
 /// Knows where the gate is, how to recognise it, and as whom to appear.
@@ -39,6 +40,7 @@ pub(crate) struct Dialer {
     ca: PathBuf,
     cert: PathBuf,
     key: PathBuf,
+    svids: Option<Svids>,
     message_bytes_max: usize,
 }
 
@@ -66,6 +68,7 @@ impl Dialer {
             ca: options.ca.clone(),
             cert: options.cert.clone(),
             key: options.key.clone(),
+            svids: options.workload_api.clone().map(Svids::new),
             message_bytes_max: options.message_bytes_max.saturating_add(ENVELOPE_ROOM_BYTES),
         })
     }
@@ -125,6 +128,9 @@ impl Dialer {
     }
 
     async fn material(&self) -> Result<ClientMaterial, Error> {
+        if let Some(svids) = &self.svids {
+            return svids.material(&self.server, unix_now()).await;
+        }
         let (ca, cert, key) = (self.ca.clone(), self.cert.clone(), self.key.clone());
         let load = move || ClientMaterial::load(&ca, &cert, &key, unix_now());
         match tokio::task::spawn_blocking(load).await {

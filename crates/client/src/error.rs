@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
+use workload::WorkloadError;
 
 /// Says why a call did not do what was asked.
 #[derive(Clone, Debug, Error)]
@@ -40,6 +41,12 @@ pub enum Error {
     /// The own TLS files are not usable.
     #[error(transparent)]
     Tls(#[from] Arc<identity::TlsError>),
+    /// The Workload API gives nothing that can be used.
+    #[error(transparent)]
+    Workload(#[from] Arc<WorkloadError>),
+    /// The identity that the Workload API gives cannot be used.
+    #[error("the identity that the Workload API gives cannot be used: {0}")]
+    Svid(#[from] identity::SvidError),
     /// One side did not accept the other's certificate.
     #[error(
         "the TLS handshake with `{addr}` failed: {source}: check that both certificates come from \
@@ -68,6 +75,8 @@ impl Error {
             Self::Interrupted => "interrupted",
             Self::Connect { .. } => "no_connection",
             Self::Tls(tls) => tls.code(),
+            Self::Workload(cause) => cause.code(),
+            Self::Svid(_) => "workload_api_useless",
             Self::Handshake { .. } => "tls_handshake",
             Self::Invalid(_) => "invalid_argument",
         }

@@ -60,6 +60,7 @@ mod renewal;
 mod sealed;
 mod session;
 mod shared;
+mod svid;
 mod tasks;
 
 pub use client::{Agent, Client};
@@ -72,3 +73,4 @@ pub use options::{Options, Receive, Reconnect};
 pub use tonic::Code;
 /// The messages of the operator's calls, as the contract defines them.
 pub use wire::palisade::admin::v1 as admin;
+pub use workload::{Endpoint, EndpointError, SOCKET_VARIABLE};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use identity::{OpeningKey, ServerIdentity};
+use workload::Endpoint;
 
 /// Holds everything that a connection needs.
 #[derive(Debug)]
@@ -18,6 +19,9 @@ pub struct Options {
     pub cert: PathBuf,
     /// The key of the own certificate, as PEM.
     pub key: PathBuf,
+    /// Where identity and authorities come from instead of the three files, which are then not
+    /// looked at: an agent's SPIFFE Workload API.
+    pub workload_api: Option<Endpoint>,
     /// How the gate is recognised; by its name unless said otherwise.
     pub server: ServerIdentity,
     /// The name in the gate's certificate, where it is not the host of `addr`.
@@ -62,6 +66,7 @@ impl Options {
             ca: ca.into(),
             cert: cert.into(),
             key: key.into(),
+            workload_api: None,
             server: ServerIdentity::DnsName,
             server_name: None,
             instance: None,
@@ -76,6 +81,13 @@ impl Options {
             calls_max: 256,
             handlers_max: 16,
         }
+    }
+
+    /// Takes identity and authorities from a SPIFFE Workload API; each connection asks it anew.
+    #[must_use]
+    pub fn from_workload_api(addr: impl Into<String>, endpoint: Endpoint) -> Self {
+        let none = PathBuf::new;
+        Self { workload_api: Some(endpoint), ..Self::new(addr, none(), none(), none()) }
     }
 }
 

@@ -238,6 +238,9 @@ fn is_worth_retrying(error: &Error) -> bool {
         | Error::Interrupted
         | Error::Connect { .. }
         | Error::Tls(_)
+        // An agent may be restarting, or not know this program yet.
+        | Error::Workload(_)
+        | Error::Svid(_)
         | Error::Handshake { .. } => true,
         Error::Closed | Error::Invalid(_) => false,
     }

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use palisade_client::{
-    Client, Error, OpeningKey, Operator, Options, Receive, ServerIdentity, SpiffeId,
+    Client, Endpoint, Error, OpeningKey, Operator, Options, Receive, SOCKET_VARIABLE,
+    ServerIdentity, SpiffeId,
 };
 use serde_json::json;
 
@@ -41,6 +42,11 @@ pub(crate) struct Connect {
     /// The key of the own certificate, instead of DIR/NAME.key.
     #[arg(long, global = true, value_name = "FILE", env = "PALISADE_KEY")]
     key: Option<PathBuf>,
+    /// Take identity and authorities from this SPIFFE Workload API instead of files; without a
+    /// value from the one that the variable `SPIFFE_ENDPOINT_SOCKET` names.
+    #[arg(long, global = true, value_name = "SOCKET", num_args = 0..=1, default_missing_value = "")]
+    #[arg(conflicts_with_all = ["name", "ca", "cert", "key"])]
+    workload_api: Option<String>,
     /// The name in the gate's certificate, where it is not the host of the address.
     #[arg(long, global = true, value_name = "HOST")]
     server_name: Option<String>,
@@ -81,6 +87,11 @@ impl Connect {
     }
 
     fn options(&self, default_name: Option<&str>) -> anyhow::Result<Options> {
+        if let Some(socket) = &self.workload_api {
+            let mut options = Options::from_workload_api(&self.addr, endpoint(socket)?);
+            self.recognise(&mut options);
+            return Ok(options);
+        }
         let name = self.name.as_deref().or(default_name);
         let ca = match &self.ca {
             Some(ca) => ca.clone(),
@@ -94,15 +105,20 @@ impl Connect {
         };
         let seal = cert.with_extension("seal");
         let mut options = Options::new(&self.addr, ca, cert, key);
-        options.server_name.clone_from(&self.server_name);
-        if let Some(id) = &self.server_id {
-            options.server = ServerIdentity::Spiffe(id.clone());
-        }
+        self.recognise(&mut options);
         if default_name.is_none() && seal.exists() {
             options.opening_key =
                 Some(OpeningKey::load(&seal).map_err(|error| Failure::usage(error.code(), error))?);
         }
         Ok(options)
+    }
+
+    /// Says how the gate is recognised.
+    fn recognise(&self, options: &mut Options) {
+        options.server_name.clone_from(&self.server_name);
+        if let Some(id) = &self.server_id {
+            options.server = ServerIdentity::Spiffe(id.clone());
+        }
     }
 
     /// Finds the certificate and key of a name in the folder.
@@ -186,6 +202,20 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok()
         .filter(|time| (Duration::from_millis(1)..=DAY).contains(time))
         .ok_or_else(|| "a time is 1 ms to 24 h".to_owned())
+}
+
+/// Reads the address of a Workload API: the one given, or else the environment's.
+fn endpoint(given: &str) -> anyhow::Result<Endpoint> {
+    let refuse = |what: String| usage("workload_api", &what);
+    let (place, text) = if given.is_empty() {
+        let text = std::env::var(SOCKET_VARIABLE).map_err(|_unset| {
+            refuse(format!("`--workload-api` needs a socket, or one in {SOCKET_VARIABLE}"))
+        })?;
+        (SOCKET_VARIABLE, text)
+    } else {
+        ("--workload-api", given.to_owned())
+    };
+    Endpoint::parse(&text).map_err(|cause| refuse(format!("`{place}` {cause}")))
 }
 
 fn usage(code: &str, message: &str) -> anyhow::Error {

@@ -30,6 +30,7 @@ mod reload;
 mod servers;
 mod traffic;
 mod transport;
+mod workload;
 
 use cases::{Case, Expected, Mint};
 use connect::{Answer, Asked, Offer};
@@ -40,6 +41,7 @@ pub(super) async fn run(effort: Effort, report: &mut Report) -> Result<()> {
     let site = site(&mint)?;
     certificates(&site, &mint, report, &mut tally).await?;
     servers(&site, &mint, report, &mut tally).await;
+    Box::pin(workload::run(report)).await;
     report.figure("cases", tally.cases);
     report.figure("refused", tally.refused);
     report.figure("wrongly_accepted", tally.wrongly_accepted);
