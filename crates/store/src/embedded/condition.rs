@@ -41,10 +41,12 @@ impl Fatal {
 
     /// Ends the taking of batches for good.
     pub(super) fn die(&self, why: String) {
-        if self.why.set(why.clone()).is_ok() {
+        if self.why.set(why).is_ok()
+            && let Some(why) = self.why.get()
+        {
             tracing::error!(why, "the store takes no more batches");
             self.condition.send_replace(Condition::Failed(why.clone()));
-            self.hook.call(&why);
+            self.hook.call(why);
         }
     }
 

@@ -118,9 +118,12 @@ impl AuditTrail {
     /// Passes from a broken end of the archive to the log, if that has what is missing. The server
     /// is writing it, or lost its power before it was on disk.
     fn damaged(&mut self, damage: Damage, is_last: bool) -> Result<Option<Entry>, Damage> {
-        match damage.what {
-            Fault::TornTail { .. } | Fault::Broken { .. } | Fault::NotAnArchive if is_last => {}
-            _ => return Err(damage),
+        let can_be_torn = matches!(
+            damage.what,
+            Fault::TornTail { .. } | Fault::Broken { .. } | Fault::NotAnArchive
+        );
+        if !is_last || !can_be_torn {
+            return Err(damage);
         }
         if self.is_in_log()? {
             return Ok(None);

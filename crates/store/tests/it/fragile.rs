@@ -121,7 +121,8 @@ impl Fragile {
 
     /// Fails where something new needs room that is not there.
     fn need_room(&self, is_growing: bool) -> io::Result<()> {
-        let has_room = match self.known.lock().room {
+        let room = self.known.lock().room;
+        let has_room = match room {
             Room::Plenty => true,
             Room::NoGrowth => !is_growing,
             Room::None => false,
@@ -400,5 +401,5 @@ fn inode(file: &File) -> u64 {
 }
 
 fn name_of(path: &Path) -> OsString {
-    path.file_name().unwrap_or(OsStr::new("")).to_owned()
+    path.file_name().unwrap_or_else(|| OsStr::new("")).to_owned()
 }

@@ -288,9 +288,10 @@ async fn run(steps: Vec<Step>, seed: u64) {
             Step::Pass(seconds) => now = now.after(Duration::from_secs(seconds)),
             Step::CutAfter(operations) => subject.disk.cut_after(operations),
             Step::Restart | Step::Reopen | Step::LosePower => {
-                subject = match step {
-                    Step::LosePower => subject.lose_power(),
-                    other => subject.restart(matches!(other, Step::Reopen)),
+                subject = if matches!(step, Step::LosePower) {
+                    subject.lose_power()
+                } else {
+                    subject.restart(matches!(step, Step::Reopen))
                 };
                 model = model.restarted();
             }
