@@ -15,6 +15,7 @@ mod json;
 mod lines;
 mod moment;
 mod note;
+mod proof;
 mod query;
 mod record;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use note::{
     Checkpoint, KeyError, KeyKind, Note, NoteError, Signature, SignedCheckpoint, SigningKey,
     VerifierKey,
 };
+pub use proof::{RecordProof, RecordProofError};
 pub use query::{Filter, Found, query};
 pub use record::{BODY_BYTES_MAX, Outcome, Record, RecordError};
 pub use sink::{FileSink, SinkError};

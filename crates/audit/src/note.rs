@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 mod checkpoint;
 mod key;
 
+pub(crate) use checkpoint::number;
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use key::{KeyError, KeyKind, SigningKey, VerifierKey};
 

@@ -5,6 +5,7 @@
 pub mod config;
 mod copy;
 mod doors;
+mod notary;
 mod parts;
 mod readiness;
 mod reload;

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::config::{self, Config};
 use crate::copy::AuditCopy;
 use crate::doors::grpc;
+use crate::notary::Notary;
 use crate::parts::{SystemClock, gate_parts};
 use crate::readiness;
 use crate::source::Source;
@@ -36,6 +37,9 @@ pub enum ServeError {
     /// The copy of the audit log cannot be written.
     #[error("gateway.audit: {0}")]
     AuditFile(String),
+    /// The key that signs checkpoints of the audit log is not usable.
+    #[error("audit.signing_key: {0}")]
+    AuditKey(String),
     /// The address cannot be bound.
     #[error("cannot listen on {address}: {cause}; {advice}")]
     Listen {
@@ -66,6 +70,7 @@ impl ServeError {
             Self::WorkloadApi(cause) => cause.code(),
             Self::Rules(_) => "config_value",
             Self::AuditFile(_) => "audit_file",
+            Self::AuditKey(_) => "audit_key",
             Self::Listen { .. } => "listen_failed",
             Self::Open(cause) => cause.code(),
             Self::Store(_) => "store_failed",
@@ -76,7 +81,7 @@ impl ServeError {
     /// Returns whether the configuration must be changed, so that a restart alone cannot help.
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Rules(_))
+        matches!(self, Self::Tls(_) | Self::Rules(_) | Self::AuditKey(_))
     }
 }
 
@@ -169,7 +174,7 @@ pub struct Running {
     patience: std::time::Duration,
     accepting: watch::Sender<bool>,
     copying: watch::Sender<bool>,
-    copy: Option<JoinHandle<()>>,
+    followers: Vec<JoinHandle<()>>,
 }
 
 impl std::fmt::Debug for Running {
@@ -188,6 +193,7 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
     let now = i64::try_from(SystemClock.now().seconds()).unwrap_or(i64::MAX);
     let tls = Source::open(server, now).await?;
     let copy = AuditCopy::open(&config.gateway.audit, &store)?;
+    let notary = Notary::open(config, &store)?;
     let socket = bind(server.listen).await?;
     let address = socket.local_addr().map_err(|cause| ServeError::Listen {
         address: server.listen,
@@ -210,11 +216,14 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
     gate.tasks().spawn(listener.run(accepting.subscribe()));
     gate.tasks().spawn(tls.follow(Arc::clone(&gate), accepting.subscribe()));
     let copying = watch::Sender::new(false);
-    // Not a task of the gate: it goes on until the gate's last record is written.
-    let copy = copy.map(|copy| gate::tasks::Tasks::default().spawn(copy.run(copying.subscribe())));
+    // Not tasks of the gate: they go on until the gate's last record is written.
+    let tasks = gate::tasks::Tasks::default();
+    let copy = copy.map(|copy| tasks.spawn(copy.run(copying.subscribe())));
+    let notary = notary.map(|notary| tasks.spawn(notary.run(copying.subscribe(), health.clone())));
+    let followers = copy.into_iter().chain(notary).collect();
     let patience = server.limits.drain_timeout;
     let following = None;
-    Ok(Running { gate, address, health, following, patience, accepting, copying, copy })
+    Ok(Running { gate, address, health, following, patience, accepting, copying, followers })
 }
 
 impl Running {
@@ -248,8 +257,8 @@ impl Running {
         self.health.tell(false).await;
         self.gate.drain(self.patience).await;
         self.copying.send_replace(true);
-        if let Some(copy) = self.copy {
-            drop(copy.await);
+        for follower in self.followers {
+            drop(follower.await);
         }
     }
 }

@@ -14,9 +14,11 @@ use crate::configuration;
 use crate::failure::Failure;
 use crate::output::Output;
 
+mod anchor;
 mod check;
 mod export;
 pub(crate) mod key;
+mod prove;
 mod salts;
 mod show;
 mod tail;
@@ -38,6 +40,12 @@ enum Action {
     Query(QueryArgs),
     /// Check that every record is unchanged, present, once and in order; exit code 1 if not.
     Verify(check::CheckArgs),
+    /// Write the proof that a record is in the log, for somebody who has only the log's key.
+    Prove(prove::ProveArgs),
+    /// Check such a proof; needs no store and no configuration.
+    CheckProof(prove::CheckProofArgs),
+    /// Tell whether one checkpoint continues another.
+    Consistency(prove::ConsistencyArgs),
     /// Make the key that signs checkpoints, or that of a witness, and print its public half.
     Key(key::KeyArgs),
     /// Write records as CSV for spreadsheets or as a JSON array.
@@ -174,21 +182,21 @@ impl Select {
 
 /// Reads, checks or exports the log.
 pub(crate) async fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
-    if let Action::Key(args) = &args.action {
-        return key::run(args, out);
-    }
-    let log = args.source.find()?;
+    let source = &args.source;
     match args.action {
         Action::Key(args) => key::run(&args, out),
-        Action::Tail(args) => tail::run(&args, &log, out).await,
+        Action::CheckProof(args) => prove::check_proof(&args, out),
+        Action::Tail(args) => tail::run(&args, &source.find()?, out).await,
         Action::Query(args) => {
             let filter = args.select.filter(args.limit)?;
-            show::table(audit::query(log.entries(1)?, &filter), out)
+            show::table(audit::query(source.find()?.entries(1)?, &filter), out)
         }
-        Action::Verify(args) => check::run(&args, &log, out),
-        Action::Export(args) => export::run(&args, &log, out),
-        Action::Match(args) => salts::check(&args, &log, out),
-        Action::Erase(args) => salts::erase(&args, &log, out),
+        Action::Verify(args) => check::run(&args, &source.find()?, out),
+        Action::Export(args) => export::run(&args, &source.find()?, out),
+        Action::Prove(args) => prove::prove(&args, &source.find()?, out),
+        Action::Consistency(args) => prove::consistency(&args, &source.find()?, out),
+        Action::Match(args) => salts::check(&args, &source.find()?, out),
+        Action::Erase(args) => salts::erase(&args, &source.find()?, out),
     }
 }
 

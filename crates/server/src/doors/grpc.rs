@@ -20,6 +20,7 @@ mod standing;
 mod status;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gate::Gate;
 use tonic_health::ServingStatus;
@@ -71,7 +72,7 @@ pub(crate) async fn routes(
     state_bytes_max: usize,
 ) -> (Routes, HealthReporter) {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let reporter = HealthReporter(reporter);
+    let reporter = HealthReporter { reporter: reporter, is_broken: Arc::default() };
     reporter.tell(true).await;
     let services = |bytes_max: usize| {
         let (bytes_out_max, bytes_max) = (limits.message_bytes_max, bytes_max);
@@ -106,11 +107,16 @@ pub(crate) async fn routes(
 
 /// Tells health clients whether the door serves.
 #[derive(Clone)]
-pub(crate) struct HealthReporter(tonic_health::server::HealthReporter);
+pub(crate) struct HealthReporter {
+    reporter: tonic_health::server::HealthReporter,
+    /// Whether nothing makes the server serve again but a restart.
+    is_broken: Arc<AtomicBool>,
+}
 
 impl HealthReporter {
     /// Tells health clients whether calls are taken.
     pub(crate) async fn tell(&self, is_serving: bool) {
+        let is_serving = is_serving && !self.is_broken.load(Ordering::Relaxed);
         let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         for name in [
             "",
@@ -118,7 +124,13 @@ impl HealthReporter {
             wire::palisade::bus::v1::bus_service_server::SERVICE_NAME,
             wire::palisade::admin::v1::admin_service_server::SERVICE_NAME,
         ] {
-            self.0.set_service_status(name, status).await;
+            self.reporter.set_service_status(name, status).await;
         }
+    }
+
+    /// Tells health clients that calls are not taken until the server is started again.
+    pub(crate) async fn give_up(&self) {
+        self.is_broken.store(true, Ordering::Relaxed);
+        self.tell(false).await;
     }
 }

@@ -1,0 +1,171 @@
+//! Signs checkpoints over the audit log, for those who check it without trusting this server.
+//!
+//! The tree under the store's folder is a view of the log that catches up after a failure and
+//! never holds up a message; how far it is, its tiles say. Only records that are on disk are
+//! signed. A log that does not continue what was signed before is not signed again: that is an
+//! alarm, and nothing here repairs it.
+
+mod alarms;
+mod cosigner;
+mod tree;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use audit::{Entry, SignedCheckpoint, SigningKey};
+use gate::ports::{Found, Scan, Store};
+use gate::tasks::Tasks;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use self::alarms::Alarms;
+use self::cosigner::Cosigner;
+use self::tree::{SignedTree, Stopped};
+use crate::config::Config;
+use crate::doors::grpc::HealthReporter;
+use crate::serve::ServeError;
+
+/// The signing of checkpoints under way.
+pub(crate) struct Notary {
+    tree: Arc<Mutex<SignedTree>>,
+    store: Arc<dyn Store>,
+    every: Duration,
+    alarms: Arc<Alarms>,
+    cosigners: Vec<Cosigner>,
+    newest: watch::Sender<Option<Arc<SignedCheckpoint>>>,
+}
+
+// How long a failed look at log or disk waits for the next.
+const FAILED_PAUSE: Duration = Duration::from_secs(5);
+
+// LIMIT: entries that are taken at once.
+const PAGE: usize = 512;
+
+// LIMIT: how long the end waits for witnesses.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Notary {
+    /// Takes up the tree beside the store with the key that the configuration names; nothing, and
+    /// a line in the log, if it names none.
+    pub(crate) fn open(
+        config: &Config,
+        store: &Arc<dyn Store>,
+    ) -> Result<Option<Self>, ServeError> {
+        let audit = &config.audit;
+        let Some(path) = &audit.signing_key else {
+            tracing::warn!(
+                "audit checkpoints are off, so a rewritten log would not be noticed; make a key \
+                 with `palisade audit key --out audit.key` and name it under audit.signing_key"
+            );
+            return Ok(None);
+        };
+        let is_inside = match (path.canonicalize(), config.storage.path.canonicalize()) {
+            (Ok(key), Ok(store)) => key.starts_with(store),
+            (Err(_), _) | (_, Err(_)) => false,
+        };
+        if is_inside {
+            let text = "the key is in the store's folder: who can change the log could sign it too";
+            return Err(ServeError::AuditKey(text.to_owned()));
+        }
+        let bytes =
+            identity::read_secret(path).map_err(|cause| ServeError::AuditKey(cause.to_string()))?;
+        let text = std::str::from_utf8(&bytes).unwrap_or_default();
+        let key = SigningKey::parse(text)
+            .map_err(|cause| ServeError::AuditKey(format!("`{}`: {cause}", path.display())))?;
+        let folder = config.storage.path.join(FOLDER);
+        tracing::info!(key = %key.verifier(), "audit checkpoints are signed");
+        let alarms = Arc::new(Alarms::new(&folder));
+        let cosigners =
+            audit.witnesses.iter().map(|witness| Cosigner::open(witness, &folder, &alarms));
+        Ok(Some(Self {
+            cosigners: cosigners.collect(),
+            tree: Arc::new(Mutex::new(SignedTree::new(folder, key, audit.checkpoints_kept))),
+            store: Arc::clone(store),
+            every: audit.checkpoint_every,
+            alarms,
+            newest: watch::Sender::new(None),
+        }))
+    }
+
+    /// Signs until `closing` becomes true, and then what is left. A log that is not what was
+    /// signed before ends the signing, and the readiness of the server.
+    pub(crate) async fn run(mut self, mut closing: watch::Receiver<bool>, health: HealthReporter) {
+        let tasks = Tasks::default();
+        for cosigner in std::mem::take(&mut self.cosigners) {
+            tasks.spawn(cosigner.run(self.newest.subscribe()));
+        }
+        loop {
+            let is_last = *closing.borrow();
+            let Some(pause) = self.look().await else {
+                health.give_up().await;
+                break;
+            };
+            if is_last {
+                break;
+            }
+            // Either way the log is looked at again; at the end once more.
+            let closed = closing.wait_for(|closing| *closing);
+            drop(tokio::time::timeout(pause, closed).await);
+        }
+        // Without a sender the witnesses are asked about the last checkpoint, and then no more.
+        drop(self.newest);
+        drop(tokio::time::timeout(END_PATIENCE, tasks.drain()).await);
+    }
+
+    /// Takes what is new and signs it; returns when to look again, or nothing if never.
+    async fn look(&self) -> Option<Duration> {
+        match self.catch_up().await {
+            Ok(signed) => {
+                self.alarms.clear(LOG);
+                if let Some(signed) = signed {
+                    self.newest.send_replace(Some(Arc::new(signed)));
+                }
+                Some(self.every)
+            }
+            Err(Stopped::Inconsistent(why)) => {
+                self.alarms.raise(LOG, &why);
+                None
+            }
+            Err(Stopped::Failed(cause)) => {
+                tracing::error!(%cause, "cannot sign a checkpoint; it will be tried again");
+                Some(FAILED_PAUSE)
+            }
+        }
+    }
+
+    async fn catch_up(&self) -> Result<Option<SignedCheckpoint>, Stopped> {
+        loop {
+            let from = self.on_tree(SignedTree::next_seq).await?;
+            let page = self.store.scan(Scan::Records { from }, PAGE).await;
+            let page = page.map_err(|cause| Stopped::Failed(cause.to_string()))?;
+            let count = page.len();
+            let entries: Vec<Entry> = page.into_iter().filter_map(record).collect();
+            self.on_tree(move |tree| tree.take(&entries)).await?;
+            if count < PAGE {
+                return self.on_tree(SignedTree::sign).await;
+            }
+        }
+    }
+
+    /// Does something that reads and writes files.
+    async fn on_tree<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut SignedTree) -> Result<T, Stopped> + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let tree = Arc::clone(&self.tree);
+        let worked = tokio::task::spawn_blocking(move || work(&mut tree.lock())).await;
+        worked.map_err(|cause| Stopped::Failed(cause.to_string()))?
+    }
+}
+
+fn record(found: Found) -> Option<Entry> {
+    if let Found::Record(entry) = found { Some(entry) } else { None }
+}
+
+/// Where the tree is, below the store's folder.
+const FOLDER: &str = "tree";
+/// Whose alarm it is when the log is not what was signed.
+const LOG: &str = "log";
+
+#[cfg(test)]
+mod tests;
