@@ -5,12 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
+use audit::KeyKind;
 use identity::{
     DevCa, IdPattern, Issued, LEAF_DAYS_DEFAULT, OpeningKey, Overwrite, SpiffeId, Validity,
 };
 use palisade_client::Options;
 
 use crate::clock;
+use crate::verbs::audit::key;
 
 /// Makes and finds certificates in one folder.
 #[derive(Debug)]
@@ -69,6 +71,18 @@ impl Keyring {
         self.client(name, OPERATOR_PATH)
     }
 
+    /// Makes the key that signs checkpoints of the audit log.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be written.
+    pub(crate) fn audit_key(&self) -> anyhow::Result<()> {
+        let file = self.folder.join(AUDIT_KEY);
+        if !file.exists() {
+            key::make(&file, KeyKind::Log, None)?;
+        }
+        Ok(())
+    }
+
     /// Says how to connect to a gate as one of the names here.
     ///
     /// # Errors
@@ -108,6 +122,11 @@ impl Keyring {
 pub(crate) const TRUST_DOMAIN: &str = "mas";
 pub(crate) const AGENT_PATH: &str = "/agent/{agent_id}";
 pub(crate) const OPERATOR_PATH: &str = "/operator/{operator}";
+/// What the key is called that signs checkpoints.
+pub(crate) const AUDIT_KEY: &str = "audit.key";
+/// Under which names a gate on this machine is reached.
+pub(crate) const LOOPBACK_NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
+
 /// Returns the SPIFFE ID of a gate whose certificate is called `name`.
 ///
 /// # Errors
@@ -115,9 +134,6 @@ pub(crate) const OPERATOR_PATH: &str = "/operator/{operator}";
 pub(crate) fn gate_id(trust_domain: &str, name: &str) -> anyhow::Result<SpiffeId> {
     Ok(SpiffeId::parse(&format!("spiffe://{trust_domain}/gate/{name}"))?)
 }
-
-/// Under which names a gate on this machine is reached.
-pub(crate) const LOOPBACK_NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
 
 #[cfg(test)]
 mod tests {

@@ -66,7 +66,7 @@ async fn tell(stage: &mut Stage, progress: &ProgressBar) -> anyhow::Result<(Vec<
     let mut steps = story::play(stage, progress).await?;
     progress.set_message("reading the audit log");
     stage.close().await?;
-    let verdict = ledger::check(&stage.data_folder(), &mut steps);
+    let verdict = ledger::check(&stage.data_folder(), &stage.audit_key(), &mut steps);
     Ok((steps, verdict))
 }
 

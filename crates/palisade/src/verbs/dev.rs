@@ -67,6 +67,7 @@ pub(crate) async fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
 fn make(args: &Args) -> anyhow::Result<()> {
     let keyring = Keyring::open(&args.dir)?;
     keyring.server()?;
+    keyring.audit_key()?;
     keyring.operator(OPERATOR)?;
     for agent in &args.agents {
         keyring.agent(agent)?;
@@ -143,6 +144,8 @@ server:
 gateway:
   rate_limit: { per_minute: 1000, per_hour: 20000 }
 storage: { engine: embedded, path: data, durability: fsync }
+# Checkpoints of the audit log, for `palisade audit verify`.
+audit: { signing_key: audit.key }
 # Who may use `palisade agents` and `palisade dlq`.
 operators: [operator]
 # The allowlist. Nobody may message anybody unless a rule here says so.

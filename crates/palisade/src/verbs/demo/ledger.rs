@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use audit::{Filter, Found, Record, Report, to_hex};
+use audit::{Anchor, Filter, Found, Record, Report, SignedCheckpoint, to_hex};
 use serde_json::{Value, json};
 
 use super::story::Step;
+use crate::verbs::audit::key;
 
 /// What became of the demo.
 #[derive(Debug)]
@@ -24,9 +25,17 @@ pub(super) struct Verdict {
 }
 
 /// Checks the log and fills the steps' decisions in.
-pub(super) fn check(data: &Path, steps: &mut [Step]) -> Verdict {
-    let audit = audit::verify(store::read_audit(data, 1), None);
+pub(super) fn check(data: &Path, key: &Path, steps: &mut [Step]) -> Verdict {
+    let (signed, unsigned) = match checkpoint(data, key) {
+        Ok(signed) => (Some(signed), None),
+        Err(error) => (None, Some(format!("{error:#}"))),
+    };
+    let audit = audit::verify_against(store::read_audit(data, 1), signed.as_slice());
     let mut problems: Vec<String> = audit.problems.iter().map(ToString::to_string).collect();
+    problems.extend(unsigned);
+    if let Some(signed) = signed.filter(|signed| signed.size != audit.entries) {
+        problems.push(format!("{} of {} records are signed", signed.size, audit.entries));
+    }
     let mut decisions = BTreeMap::new();
     let everything = Filter { limit: usize::MAX, ..Filter::default() };
     for found in audit::query(store::read_audit(data, 1), &everything) {
@@ -42,6 +51,14 @@ pub(super) fn check(data: &Path, steps: &mut [Step]) -> Verdict {
     compare(steps, &decisions, &mut problems);
     let delivered = steps.iter().filter(|step| step.is_delivered).count();
     Verdict { decisions, delivered, audit, problems }
+}
+
+/// Returns what the gate signed last, if the key is the gate's.
+fn checkpoint(data: &Path, key: &Path) -> anyhow::Result<Anchor> {
+    let signed = SignedCheckpoint::parse(&std::fs::read(data.join("tree/checkpoint"))?)?;
+    signed.check_log(key::load(key)?.verifier())?;
+    let signed = signed.checkpoint();
+    Ok(Anchor { size: signed.size, root: signed.root })
 }
 
 fn is_message(record: &Record<'_>) -> bool {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::actor::Actor;
 use crate::child::Gate;
-use crate::keyring::Keyring;
+use crate::keyring::{AUDIT_KEY, Keyring};
 
 /// A folder with everything a gate needs, and the gate.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ impl Stage {
             .context("cannot make a temporary folder")?;
         let keyring = Keyring::open(folder.path())?;
         keyring.server()?;
+        keyring.audit_key()?;
         keyring.operator(OPERATOR)?;
         for agent in AGENTS {
             keyring.agent(agent)?;
@@ -80,6 +81,11 @@ impl Stage {
         self.folder.path().join(DATA_FOLDER)
     }
 
+    /// Returns where the key is that signs the audit log.
+    pub(super) fn audit_key(&self) -> PathBuf {
+        self.folder.path().join(AUDIT_KEY)
+    }
+
     /// Leaves the folder to the user.
     pub(super) fn keep(self) -> PathBuf {
         self.folder.keep()
@@ -111,4 +117,5 @@ gateway:
           severity: high, description: only the recipient may read account numbers }
 delivery: { retry_backoff_ms: 100, retry_backoff_max_ms: 1000 }
 storage: { engine: embedded, path: data, durability: fsync }
+audit: { signing_key: audit.key, checkpoint_seconds: 0.2 }
 ";
