@@ -53,7 +53,7 @@ const EDGES: &[Allowed] = &[
         normal: &["audit", "gate", "inspect", "policy", "store"],
         dev: &[],
     },
-    Allowed { package: "e2e", normal: &["identity", "palisade-client", "wire"], dev: &[] },
+    Allowed { package: "e2e", normal: &["audit", "identity", "palisade-client", "wire"], dev: &[] },
     Allowed { package: "xtask", normal: &[], dev: &[] },
 ];
 

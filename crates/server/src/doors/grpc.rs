@@ -72,7 +72,7 @@ pub(crate) async fn routes(
     state_bytes_max: usize,
 ) -> (Routes, HealthReporter) {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let reporter = HealthReporter { reporter: reporter, is_broken: Arc::default() };
+    let reporter = HealthReporter { reporter, is_broken: Arc::default() };
     reporter.tell(true).await;
     let services = |bytes_max: usize| {
         let (bytes_out_max, bytes_max) = (limits.message_bytes_max, bytes_max);
