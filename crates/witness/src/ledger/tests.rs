@@ -160,7 +160,9 @@ fn a_damaged_memory_or_a_second_witness_is_no_fresh_start() {
     let file = ledger.logs["log"].file.clone();
     drop(ledger);
     let whole = fs::read_to_string(&file).unwrap();
-    for damaged in [String::new(), whole.replace("\n3\n", "\n2\n"), whole[..40].to_owned()] {
+    for damaged in
+        [String::new(), whole.replace("\n3\n", "\n2\n"), whole.get(..40).unwrap().to_owned()]
+    {
         fs::write(&file, damaged).unwrap();
         assert_eq!(again().unwrap_err().code(), "witness_state_damaged");
     }

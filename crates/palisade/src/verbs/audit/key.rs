@@ -62,9 +62,12 @@ pub(crate) fn make(path: &Path, kind: KeyKind, name: Option<&str>) -> anyhow::Re
         Some(name) => name.to_owned(),
         None => random_name(kind)?,
     };
-    let key = SigningKey::generate(kind, &name).map_err(|error| match error {
-        KeyError::BadName => Failure::usage(error.code(), error),
-        other => Failure::failed(other.code(), other),
+    let key = SigningKey::generate(kind, &name).map_err(|error| {
+        if error == KeyError::BadName {
+            Failure::usage(error.code(), error)
+        } else {
+            Failure::failed(error.code(), error)
+        }
     })?;
     identity::write_secret(path, key.to_text().as_bytes(), Overwrite::Refuse)
         .map_err(|error| Failure::failed(error.code(), &error))?;

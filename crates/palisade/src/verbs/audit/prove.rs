@@ -67,7 +67,7 @@ pub(super) fn prove(args: &ProveArgs, log: &Log, out: &Output) -> anyhow::Result
     let text = proof.to_string();
     match &args.out {
         Some(file) => {
-            fs::write(file, &text).with_context(|| format!("cannot write `{}`", file.display()))?
+            fs::write(file, &text).with_context(|| format!("cannot write `{}`", file.display()))?;
         }
         None if out.json => {}
         None => out.line(text.trim_end_matches('\n'))?,
@@ -158,9 +158,7 @@ pub(super) fn consistency(
     });
     let (old, new) = (old?, new?);
     let (sizes, mut proof) = ((old.size, new.size), Vec::new());
-    let problem = if old.origin != new.origin {
-        Some(format!("they are of two logs, `{}` and `{}`", old.origin, new.origin))
-    } else {
+    let problem = if old.origin == new.origin {
         let tree = store(log)?.join(TREE);
         match TileSource::new(tree).consistency(old.size, new.size).map_err(unreadable)? {
             None => Some("the first one is the newer one".to_owned()),
@@ -171,6 +169,8 @@ pub(super) fn consistency(
                 verdict.err().map(|error| error.to_string())
             }
         }
+    } else {
+        Some(format!("they are of two logs, `{}` and `{}`", old.origin, new.origin))
     };
     if out.json {
         let proof: Vec<String> = proof.iter().map(|hash: &Hash| to_hex(hash)).collect();
