@@ -57,6 +57,7 @@ need_compiler() {
   local missing=()
   has cc || missing+=(gcc libc6-dev)
   has make || missing+=(make)
+  has c++ || missing+=(g++)
   if ((${#missing[@]})); then apt_install "${missing[@]}"; fi
 }
 

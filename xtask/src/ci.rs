@@ -167,6 +167,7 @@ const STEPS: &[Step] = &[
     Step::cargo("binary", &["build", "--release", "-p", "palisade"]),
     Step::cargo("integration", &["test", "--workspace", "--test", "it"]),
     Step::cargo("suites", &["xtask", "suite", "all", "--short"]),
+    Step::cargo("fuzz", &["xtask", "fuzz", "--seconds", "5"]),
 ];
 
 #[cfg(test)]
