@@ -61,7 +61,7 @@ async fn write() -> Written {
 }
 
 fn record_op(record: &audit::Record<'_>) -> Op {
-    Op::Record(Bytes::from(record.encode()))
+    Op::Record { body: Bytes::from(record.encode()), salt: None }
 }
 
 fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
