@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::chance::Chance;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, sent};
 use crate::network::{Heard, call};
 use crate::site::{Present, Site};
 
@@ -138,7 +138,8 @@ impl Agent {
             Heard::No(_) | Heard::Yes(_) | Heard::Nothing => None,
         };
         let is_allowed = self.site.plan.allows(&self.id, target);
-        self.ledger.lock().heard(&self.id, target, number, is_allowed, &heard);
+        let key = sent(&self.id, target, number);
+        self.ledger.lock().heard(key, is_allowed, &heard);
         if let Some(pause) = again {
             tokio::time::sleep(pause).await;
         }

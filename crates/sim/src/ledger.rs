@@ -89,15 +89,8 @@ impl Ledger {
     }
 
     /// Notes what a sender heard.
-    pub(crate) fn heard(
-        &mut self,
-        sender: &AgentId,
-        target: &AgentId,
-        number: usize,
-        is_allowed: bool,
-        heard: &Heard,
-    ) {
-        let key = sent(sender, target, number);
+    pub(crate) fn heard(&mut self, key: Sent, is_allowed: bool, heard: &Heard) {
+        let Sent { sender, target, number } = key.clone();
         let fate = match heard {
             Heard::Yes(Answer::Accepted { message, .. }) => {
                 if !is_allowed {
@@ -116,7 +109,7 @@ impl Ledger {
             Heard::Nothing | Heard::No(Refusal::Unavailable(_)) => Fate::Unknown,
             Heard::No(refusal) => {
                 self.refused += 1;
-                self.judge(refusal, sender, target, is_allowed);
+                self.judge(refusal, &key, is_allowed);
                 Fate::Refused
             }
         };
@@ -124,18 +117,19 @@ impl Ledger {
         self.sent.insert(key, fate);
     }
 
-    fn judge(&mut self, refusal: &Refusal, sender: &AgentId, target: &AgentId, is_allowed: bool) {
-        let is_right = match refusal {
-            Refusal::NotAuthorized { .. } => !is_allowed,
+    fn judge(&mut self, refusal: &Refusal, key: &Sent, is_allowed: bool) {
+        let is_right = if let Refusal::NotAuthorized { .. } = refusal {
+            !is_allowed
+        } else if let Refusal::CircuitOpen { .. } = refusal {
+            is_allowed
+        } else {
             // Also what is not allowed: a refusal has to be recorded too.
-            Refusal::RateLimited { .. }
-            | Refusal::Backpressure { .. }
-            | Refusal::SessionNotConnected => true,
-            Refusal::CircuitOpen { .. } => is_allowed,
-            _ => false,
+            let for_now =
+                matches!(refusal, Refusal::RateLimited { .. } | Refusal::Backpressure { .. });
+            for_now || *refusal == Refusal::SessionNotConnected
         };
         if !is_right {
-            self.broken(format!("{sender} to {target} was refused: {refusal}"));
+            self.broken(format!("{key:?} was refused: {refusal}"));
         }
     }
 
@@ -248,7 +242,7 @@ impl Ledger {
     }
 }
 
-fn sent(sender: &AgentId, target: &AgentId, number: usize) -> Sent {
+pub(crate) fn sent(sender: &AgentId, target: &AgentId, number: usize) -> Sent {
     Sent { sender: sender.clone(), target: target.clone(), number }
 }
 

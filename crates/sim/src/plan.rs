@@ -180,7 +180,8 @@ fn events(chance: &mut Chance) -> Vec<(Duration, Event)> {
     }
     if chance.percent(40) {
         for _ in 0..1 + chance.below(4) {
-            let by = Duration::from_secs([1, 60, 3_600, 24 * 3_600][chance.below(4)]);
+            let seconds = [1, 60, 3_600, 24 * 3_600].get(chance.below(4)).copied().unwrap_or(1);
+            let by = Duration::from_secs(seconds);
             events.push((at(chance), Event::Jump { by, is_forward: chance.percent(60) }));
         }
     }

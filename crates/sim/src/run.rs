@@ -147,8 +147,9 @@ impl Run {
         let allowed = self.check_records().await?;
         let dead = self.check_messages(&allowed).await?;
         self.check_states().await?;
+        let records = self.records().await?.len();
         let ledger = self.ledger.lock();
-        let figures = ledger.figures(dead, self.records().await?.len());
+        let figures = ledger.figures(dead, records);
         Ok(Outcome { figures, broken: ledger.broken.clone(), events: ledger.events.clone() })
     }
 
