@@ -137,13 +137,18 @@ impl<S> Metered<S> {
     fn sent(&mut self, bytes: &[u8]) {
         let mut earned = 0_u32;
         self.outbound.follow(bytes, |head| {
-            if matches!(head.kind, DATA | HEADERS | PING | SETTINGS) {
+            // What only answers a frame asks for no answer: a flood of pings must not pay for itself.
+            let is_answer = matches!(head.kind, PING | SETTINGS) && head.flags & ACK > 0;
+            if !is_answer && matches!(head.kind, DATA | HEADERS | PING | SETTINGS) {
                 earned = earned.saturating_add(CREDIT_FOR_SENT);
             }
         });
         self.earn(earned);
     }
 }
+
+// The flag of a PING or SETTINGS that answers one (RFC 9113, sections 6.5 and 6.7).
+const ACK: u8 = 1;
 
 /// What a frame of a client is for.
 enum Cost {

@@ -63,6 +63,25 @@ async fn who_sends_no_settings_is_ended_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_to_pings_and_settings_pay_for_no_more_of_them() {
+    for (kind, len) in [(PING, 8), (SETTINGS, 0)] {
+        let limits = ServerLimits { idle_frames_per_second: 100, ..ServerLimits::default() };
+        let mut world = world(limits);
+        world.greet().await;
+        let (asked, answered) = (frame(kind, 0, len).repeat(10), frame(kind, ACK, len).repeat(10));
+        let mut rounds = 0;
+        while world.send(&asked, 777).await.is_ok() {
+            world.server.write_all(&answered).await.unwrap();
+            let mut read = vec![0; answered.len()];
+            world.client.read_exact(&mut read).await.unwrap();
+            rounds += 1;
+            assert!(rounds < 100, "{kind}: never cut");
+        }
+        assert_eq!(world.cut.why(), Some(Why::IdleFrames));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn frames_without_work_end_the_connection_whatever_their_kind() {
     // PRIORITY, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION, an unknown type, tiny DATA.
     for (kind, len) in [(2, 5), (4, 0), (6, 8), (8, 4), (9, 1), (0xbe, 0), (DATA, 0), (DATA, 1)] {
