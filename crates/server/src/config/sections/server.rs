@@ -98,7 +98,7 @@ pub(in super::super) struct TlsKeys {
     #[schemars(with = "Option<String>", extend("format" = "path"))]
     pub(in super::super) client_ca: Option<PathBuf>,
     /// Socket of a SPIFFE Workload API, such as `unix:///run/spire/agent.sock`, that gives
-    /// identity, bundles and revocation lists. Stands in place of the four files. Default none: files.
+    /// identity, bundles and revocation lists. Stands in place of the four files. Default none.
     pub(in super::super) workload_api: Option<String>,
     /// File with revocation lists of that CA and others, PEM or DER, at most 16 MiB. Relative to
     /// this file's folder. Default none: a certificate holds until it ends or its CA is removed.

@@ -204,8 +204,8 @@ fn the_workload_api_stands_in_place_of_the_files_and_not_beside_them() {
             "{key}: stands beside server.tls.workload_api, which gives {gives}; remove one of both"
         )
     };
-    let text = "server: { tls: { workload_api: 'unix:///a', cert: a, key: b, client_ca: c, crl: d },\
-                \x20spiffe: { federated: { other.org: o.pem } } }\n";
+    let text = "server: { tls: { workload_api: 'unix:///a', cert: a, key: b, client_ca: c,\
+                \x20crl: d }, spiffe: { federated: { other.org: o.pem } } }\n";
     let found = load(text);
     for (key, gives) in [
         ("server.tls.cert", "the certificate"),
