@@ -33,7 +33,8 @@ async fn a_loss_of_power_at_any_moment_takes_nothing_that_was_confirmed() {
         starts += cut_starts;
     }
     println!(
-        "{{\"power\":{{\"rounds\":{rounds},\"confirmed\":{confirmed},\"starts_cut\":{starts},\"lost\":0}}}}"
+        "{{\"power\":{{\"rounds\":{rounds},\"confirmed\":{confirmed},\
+         \"starts_cut\":{starts},\"lost\":0}}}}"
     );
     assert!(confirmed as u64 > rounds, "only {confirmed} messages were confirmed");
     assert!(starts > 0 || rounds < 50, "no start was ever cut");
