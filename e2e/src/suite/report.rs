@@ -55,7 +55,6 @@ impl Report {
 
     /// Returns the report as one JSON object.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "how long it takes is part of the report")]
     pub fn json(&self) -> Value {
         let failures: Map<String, Value> = self
             .cases

@@ -68,7 +68,7 @@ struct ServerArgs {
     #[arg(long)]
     ip: Vec<std::net::IpAddr>,
     /// The SPIFFE ID of the gate, for clients that pin it by `--server-id` [default:
-    /// spiffe://TRUST_DOMAIN/gate/NAME]
+    /// `spiffe://TRUST_DOMAIN/gate/NAME`]
     #[arg(long, value_name = "ID")]
     spiffe_id: Option<SpiffeId>,
     #[command(flatten)]

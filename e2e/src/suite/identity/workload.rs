@@ -63,7 +63,7 @@ async fn served() -> Result<Served> {
     let gate_api = Api::start(&ground.socket("gate"), ground.gate(&[])?)?;
     let alice_api = Api::start(&ground.socket("alice"), ground.alice()?)?;
     let gate = ground.site.start().await?;
-    let alice = Client::connect(ground.as_alice(&gate)?).await?;
+    let alice = Client::connect(ground.by_workload_api(&gate)?).await?;
     served.cases.push(("workload.both-sides", alice.state().await.map(drop).map_err(Into::into)));
     served.cases.push(("workload.other-gate", ground.refuses_another(&gate).await));
     let rotated = rotate(&ground, &gate_api, &alice_api, &alice).await?;
@@ -85,7 +85,7 @@ async fn served() -> Result<Served> {
 
     drop(gate_api);
     eventually("the loss is noticed", async || Ok(gate.log().contains(LOST).then_some(()))).await?;
-    let alone = Client::connect(ground.as_alice(&gate)?).await.map(drop).map_err(Into::into);
+    let alone = Client::connect(ground.by_workload_api(&gate)?).await.map(drop).map_err(Into::into);
     served.cases.push(("workload.lost", alone));
     let gate_api = Api::start(&ground.socket("gate"), ground.gate(&[OTHER])?)?;
     served.cases.push(("workload.back", ground.let_in(&gate).await.map(drop)));
@@ -205,7 +205,7 @@ impl Ground {
     }
 
     /// Returns the options of alice, who asks her own Workload API.
-    fn as_alice(&self, gate: &Gate) -> Result<Options> {
+    fn by_workload_api(&self, gate: &Gate) -> Result<Options> {
         let socket = format!("unix://{}", self.socket("alice").display());
         let mut options =
             Options::from_workload_api(gate.addr().to_string(), Endpoint::parse(&socket)?);
@@ -230,7 +230,7 @@ impl Ground {
     /// A client that looks for another server does not take this one.
     async fn refuses_another(&self, gate: &Gate) -> Result<()> {
         for id in ["spiffe://mas/other", "spiffe://other.org/gate"] {
-            let mut options = self.as_alice(gate)?;
+            let mut options = self.by_workload_api(gate)?;
             options.server = ServerIdentity::Spiffe(SpiffeId::parse(id)?);
             ensure!(Client::connect(options).await.is_err(), "the gate was taken for `{id}`");
         }
