@@ -1,7 +1,7 @@
 //! A certificate authority for development and tests: makes itself, servers' and agents' leaves.
 //!
-//! It keeps no list of what it issued, so who revokes says all that is revoked; a real installation brings its own
-//! authority, for example SPIRE.
+//! It keeps no list of what it issued, so who revokes says all that is revoked; a real installation
+//! brings its own authority, for example SPIRE.
 
 use std::fmt;
 use std::net::IpAddr;

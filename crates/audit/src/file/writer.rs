@@ -151,7 +151,7 @@ impl ArchiveWriter {
         self.end + self.waiting.len() as u64
     }
 
-    /// Returns how many bytes behind the last frame that was kept were cut when the file was opened.
+    /// Returns how many bytes behind the last whole frame were cut when the file was opened.
     #[must_use]
     pub const fn cut_bytes(&self) -> u64 {
         self.cut_bytes

@@ -98,7 +98,8 @@ impl Site {
         let text = format!(
             "server:\n  listen: '127.0.0.1:0'\n  tls: {{ cert: server.pem, key: server.key, \
              client_ca: ca.pem, reload_seconds: 0.02, {tls} }}\n{server}  limits: {{ {limits} \
-             }}\nagents:\n  a: {{ allow: [b] }}\n  b: {{ allow: [a] }}\n{agents}operators: [boss]\n{more}"
+             }}\nagents:\n  a: {{ allow: [b] }}\n  b: {{ allow: [a] }}\n{agents}operators: \
+             [boss]\n{more}"
         );
         std::fs::write(&file, text).unwrap();
         let config = config::load(&file, &Environment::default()).unwrap();

@@ -1,5 +1,5 @@
-//! A crowd of senders to one agent that is not there: its queue stays bounded, they are told to slow
-//! down, and others are not concerned.
+//! A crowd of senders to one agent that is not there: its queue stays bounded, they are told to
+//! slow down, and others are not concerned.
 
 use std::time::Duration;
 

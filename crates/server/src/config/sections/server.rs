@@ -150,8 +150,8 @@ const fn reload_every() -> Duration {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in super::super) struct SpiffeKeys {
-    /// The own trust domain, which `server.tls.client_ca` belongs to. Default mas, as in certificates
-    /// made for a MAS server.
+    /// The own trust domain, which `server.tls.client_ca` belongs to. Default mas, as in
+    /// certificates made for a MAS server.
     pub(in super::super) trust_domain: String,
     /// Path of an agent's SPIFFE ID; the placeholder is the agent id. Default
     /// `/agent/{agent_id}`.

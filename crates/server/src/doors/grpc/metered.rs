@@ -137,7 +137,8 @@ impl<S> Metered<S> {
     fn sent(&mut self, bytes: &[u8]) {
         let mut earned = 0_u32;
         self.outbound.follow(bytes, |head| {
-            // What only answers a frame asks for no answer: a flood of pings must not pay for itself.
+            // What only answers a frame asks for no answer: a flood of pings must not pay for
+            // itself.
             let is_answer = matches!(head.kind, PING | SETTINGS) && head.flags & ACK > 0;
             if !is_answer && matches!(head.kind, DATA | HEADERS | PING | SETTINGS) {
                 earned = earned.saturating_add(CREDIT_FOR_SENT);
