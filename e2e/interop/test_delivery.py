@@ -40,6 +40,7 @@ class Envelopes(GateTest):
             "expects_reply": False,
             "is_reply": False,
             "sender_instance_id": sender.instance,
+            "hops": 0,
         }
         self.assertEqual(got.meta, expected)
 

@@ -158,7 +158,12 @@ async fn sessions(shared: &Arc<Shared>, first: Session, buffer: &mpsc::Sender<De
         let link = Arc::clone(&session.link);
         let lost = tokio::select! {
             biased;
-            lost = serve(shared, &mut session, buffer) => lost,
+            lost = serve(shared, &mut session, buffer) => {
+                // Now, and not when the next one stands: the gate waits for this side of the
+                // stream.
+                drop(session);
+                lost
+            }
             link = renewed(shared, &link) => {
                 match move_over(shared, session, link).await {
                     Ok(moved) => {
@@ -169,6 +174,7 @@ async fn sessions(shared: &Arc<Shared>, first: Session, buffer: &mpsc::Sender<De
                 }
             }
         };
+        drop(link);
         shared.state.send_replace(State::Down(None));
         if shared.phases.finish.is_cancelled() {
             return Error::Closed;
