@@ -125,7 +125,9 @@ impl Snapshot {
                 Ok(snapshot) => {
                     if let Some(damage) = damage {
                         // A snapshot before the damaged one is good if the log goes back to it.
-                        Walk::begin(folder, position)?;
+                        if Walk::begin(folder, position).is_err() {
+                            return Err(damage);
+                        }
                         tracing::warn!(%damage, "a damaged snapshot is passed over");
                     }
                     return Ok(snapshot);

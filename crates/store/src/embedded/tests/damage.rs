@@ -195,6 +195,25 @@ async fn a_damaged_snapshot_is_refused() {
 }
 
 #[tokio::test]
+async fn a_damaged_snapshot_is_named_where_an_older_one_is_of_no_use() {
+    let folder = three().await;
+    open(folder.path()).close().unwrap();
+    let snapshots = Folder::new(folder.path()).snapshots();
+    let [(older, bytes)] = files(&snapshots).try_into().unwrap();
+    let store = open(folder.path());
+    commit(&store, 4..60).await;
+    store.close().unwrap();
+    let [(newer, whole)] = files(&snapshots).try_into().unwrap();
+    // As a crash leaves it behind: the log does not go back to it any more.
+    fs::write(&older, bytes).unwrap();
+    overwrite(&newer, 40, &[whole[40] ^ 1]);
+    match Embedded::open(folder.path(), options()) {
+        Err(OpenError::Corrupt { file, .. }) => assert_eq!(file, newer),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_later_format_is_refused_as_such() {
     let folder = three().await;
     let path = first_segment(&folder);
