@@ -63,6 +63,12 @@ const CONFIG: &str = "
 server:
   listen: '127.0.0.1:0'
   tls: { cert: server.pem, key: server.key, client_ca: ca.pem }
+  # The bounds of the door would slow the fuzzer down.
+  limits:
+    connections_per_second: 100000
+    handshakes_per_second: 100000
+    handshakes_per_second_per_ip: 100000
+    penalty_ms: 1
 agents:
   a: { allow: [a] }
 ";

@@ -27,7 +27,7 @@ static WRITTEN: LazyLock<Written> = LazyLock::new(|| RUNTIME.block_on(write()));
 
 fn options() -> Options {
     Options {
-        durability: Durability::Relaxed,
+        durability: Durability::Fsync,
         segment_bytes: 8 << 10,
         checkpoint_bytes: 16 << 10,
         ..Options::default()
