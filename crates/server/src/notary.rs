@@ -17,6 +17,7 @@ use gate::ports::{Found, Scan, Store};
 use gate::tasks::Tasks;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use self::alarms::Alarms;
 use self::cosigner::Cosigner;
@@ -37,6 +38,10 @@ pub(crate) struct Notary {
 
 // How long a failed look at log or disk waits for the next.
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
+
+// How long new entries may wait until they are in the tree. The store has the last few megabytes in
+// memory; what is older has to be read from disk, and a busy gate writes that much in a second.
+const GATHER_PAUSE: Duration = Duration::from_millis(50);
 
 // LIMIT: entries that are taken at once.
 const PAGE: usize = 512;
@@ -94,9 +99,14 @@ impl Notary {
         for cosigner in std::mem::take(&mut self.cosigners) {
             tasks.spawn(cosigner.run(self.newest.subscribe()));
         }
+        let mut due = Instant::now();
         loop {
-            let is_last = *closing.borrow();
-            let Some(pause) = self.look().await else {
+            let (is_last, now) = (*closing.borrow(), Instant::now());
+            let is_due = is_last || now >= due;
+            if is_due {
+                due = now + self.every;
+            }
+            let Some(pause) = self.look(is_due).await else {
                 health.give_up().await;
                 break;
             };
@@ -112,15 +122,16 @@ impl Notary {
         drop(tokio::time::timeout(END_PATIENCE, tasks.drain()).await);
     }
 
-    /// Takes what is new and signs it; returns when to look again, or nothing if never.
-    async fn look(&self) -> Option<Duration> {
-        match self.catch_up().await {
+    /// Takes what is new, and signs it if that is due; returns when to look again, or nothing if
+    /// never.
+    async fn look(&self, is_due: bool) -> Option<Duration> {
+        match self.catch_up(is_due).await {
             Ok(signed) => {
                 self.alarms.clear(LOG);
                 if let Some(signed) = signed {
                     self.newest.send_replace(Some(Arc::new(signed)));
                 }
-                Some(self.every)
+                Some(self.every.min(GATHER_PAUSE))
             }
             Err(Stopped::Inconsistent(why)) => {
                 self.alarms.raise(LOG, &why);
@@ -133,7 +144,7 @@ impl Notary {
         }
     }
 
-    async fn catch_up(&self) -> Result<Option<SignedCheckpoint>, Stopped> {
+    async fn catch_up(&self, is_due: bool) -> Result<Option<SignedCheckpoint>, Stopped> {
         loop {
             let from = self.on_tree(SignedTree::next_seq).await?;
             let page = self.store.scan(Scan::Records { from }, PAGE).await;
@@ -141,6 +152,9 @@ impl Notary {
             let count = page.len();
             let entries: Vec<Entry> = page.into_iter().filter_map(record).collect();
             self.on_tree(move |tree| tree.take(&entries)).await?;
+            if count < PAGE && !is_due {
+                return Ok(None);
+            }
             if count < PAGE {
                 return self.on_tree(SignedTree::sign).await;
             }

@@ -63,6 +63,7 @@ impl Own {
         let folder = tempfile::Builder::new().prefix("palisade-bench-").tempdir()?;
         let keyring = Keyring::open(folder.path())?;
         keyring.server()?;
+        keyring.audit_key()?;
         let mut configuration = String::from(CONFIGURATION_HEAD);
         for sender in 0..sessions.min(SENDERS_MAX) {
             keyring.agent(&sender_name(sender))?;
@@ -167,5 +168,6 @@ server:
 gateway:
   rate_limit: { per_minute: 1000000000000, per_hour: 1000000000000 }
 storage: { engine: embedded, path: data, durability: fsync }
+audit: { signing_key: audit.key }
 agents:
 ";
