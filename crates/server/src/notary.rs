@@ -152,11 +152,8 @@ impl Notary {
             let count = page.len();
             let entries: Vec<Entry> = page.into_iter().filter_map(record).collect();
             self.on_tree(move |tree| tree.take(&entries)).await?;
-            if count < PAGE && !is_due {
-                return Ok(None);
-            }
             if count < PAGE {
-                return self.on_tree(SignedTree::sign).await;
+                return if is_due { self.on_tree(SignedTree::sign).await } else { Ok(None) };
             }
         }
     }
