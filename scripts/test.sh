@@ -10,6 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly DENY_VERSION=0.20.2
 readonly REQUIREMENTS=e2e/interop/requirements.txt
 readonly VENV="$PWD/target/interop-venv"
+readonly PROMTOOL="$PWD/target/promtool"
 
 say() { printf 'test.sh: %s\n' "$*" >&2; }
 fail() {
@@ -68,6 +69,11 @@ need_fuse() {
   [[ -e /dev/fuse ]] ||
     fail "no /dev/fuse; PALISADE_NO_FUSE=1 leaves out the cases that need it, and the report says so"
   if [[ $(id -u) != 0 ]] && ! has fusermount3; then apt_install fuse3; fi
+}
+
+# The step `instructions` counts those of the hot path; its figures are of this architecture.
+need_valgrind() {
+  [[ $(uname -m) != x86_64 ]] || has valgrind || apt_install valgrind
 }
 
 need_deny() {
@@ -129,11 +135,29 @@ need_interop() {
   cp "$REQUIREMENTS" "$VENV/installed.txt"
 }
 
+# Takes promtool out of Debian's package of Prometheus, whose service nobody needs here.
+need_promtool() {
+  local folder
+  has promtool || [[ -x $PROMTOOL/usr/bin/promtool ]] && return
+  apt_refresh promtool
+  apt_offers prometheus || fail "no package prometheus; put promtool on the PATH"
+  say "fetching promtool"
+  folder=$(mktemp -d)
+  (cd "$folder" && apt-get download -qq prometheus >/dev/null 2>&1) ||
+    fail "apt-get could not download: prometheus"
+  mkdir -p "$PROMTOOL"
+  dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb | tar -x -C "$PROMTOOL" ./usr/bin/promtool ||
+    fail "no promtool in the package prometheus"
+  rm -rf "$folder"
+}
+
 need_rust
 need_compiler
 need_fuse
+need_valgrind
 need_deny
 need_interop
+need_promtool
 
 export PALISADE_INTEROP_VENV="$VENV"
 exec cargo xtask ci "$@"

@@ -32,15 +32,7 @@ impl Foreign {
     /// Says how to make the environment if it is not there.
     pub fn new(site: &Site, gate: &Gate, name: &str) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let made = || root.join("../target/interop-venv");
-        let venv = env::var_os("PALISADE_INTEROP_VENV").map_or_else(made, PathBuf::from);
-        let python = venv.join("bin/python");
-        ensure!(
-            python.exists(),
-            "no Python environment for foreign clients in `{}`: `scripts/test.sh` makes one",
-            venv.display()
-        );
-        let mut command = Command::new(python);
+        let mut command = Command::new(Self::program("python")?);
         command
             .arg(root.join("interop").join(name))
             .current_dir(site.folder())
@@ -51,6 +43,23 @@ impl Foreign {
             .env("GRPC_VERBOSITY", "NONE")
             .kill_on_drop(true);
         Ok(Self { command, name: name.to_owned() })
+    }
+
+    /// Returns where a program of the environment is.
+    ///
+    /// # Errors
+    /// Says how to make the environment if it is not there.
+    pub fn program(name: &str) -> Result<PathBuf> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let made = || root.join("../target/interop-venv");
+        let venv = env::var_os("PALISADE_INTEROP_VENV").map_or_else(made, PathBuf::from);
+        let program = venv.join("bin").join(name);
+        ensure!(
+            program.exists(),
+            "no `{name}` for tests with foreign programs in `{}`: `scripts/test.sh` installs it",
+            venv.display()
+        );
+        Ok(program)
     }
 
     /// Runs the program's tests.

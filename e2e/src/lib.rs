@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `site` | a folder with an authority, certificates and a configuration |
 //! | `gate` | a server process: started, stopped, killed, started again |
+//! | `health` | what the gate says of its health |
 //! | `program` | one run of the command line |
 //! | `frail` | a disk whose power can be cut, in memory, mounted through FUSE |
 //! | `dice` | random numbers from a seed |
@@ -19,6 +20,7 @@ mod dice;
 mod foreign;
 mod frail;
 mod gate;
+mod health;
 mod patience;
 mod program;
 mod site;
@@ -29,6 +31,7 @@ pub use dice::Dice;
 pub use foreign::Foreign;
 pub use frail::{FrailDisk, Loss};
 pub use gate::{Gate, Start};
+pub use health::Health;
 pub use patience::eventually;
 pub use program::{Program, Run, binary};
 pub use site::{Site, unix_now};

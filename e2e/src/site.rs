@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::gate::{Gate, Start};
+use crate::health::Health;
 use crate::program::{Program, Run};
 
 /// A folder of its own for one test; it goes when the test ends.
@@ -148,6 +149,14 @@ impl Site {
         Operator::connect(self.options(gate, OPERATOR)).await.context("as the operator")
     }
 
+    /// Connects as one who asks for the gate's health.
+    ///
+    /// # Errors
+    /// Returns what the gate or the network said.
+    pub async fn health(&self, gate: &Gate) -> Result<Health> {
+        Health::connect(self, gate).await.context("to ask for health")
+    }
+
     /// Runs the binary in this folder.
     ///
     /// # Errors
@@ -198,4 +207,4 @@ fn lay_over(under: &mut Value, over: &Value) {
     }
 }
 
-const OPERATOR: &str = "operator";
+pub(crate) const OPERATOR: &str = "operator";

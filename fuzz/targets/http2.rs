@@ -69,6 +69,7 @@ server:
     handshakes_per_second: 100000
     handshakes_per_second_per_ip: 100000
     penalty_ms: 1
+    penalty_max_ms: 1
 agents:
   a: { allow: [a] }
 ";

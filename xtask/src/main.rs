@@ -1,4 +1,4 @@
-//! Repository tasks: code generation, tidy, suites, fuzzing, ci.
+//! Repository tasks: code generation, tidy, suites, fuzzing, instruction counts, ci.
 //!
 //! Not part of the product: nothing here is linked into the binary or the client library.
 
@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 mod ci;
 mod codegen;
 mod fuzz;
+mod instructions;
 mod suite;
 mod tidy;
 
@@ -36,6 +37,8 @@ enum Task {
     Suite(suite::Asked),
     /// Fuzzes every parser that faces the network or the disk
     Fuzz(fuzz::Asked),
+    /// Counts the instructions of a message's way and compares them with the figures checked in
+    Instructions(instructions::Asked),
     /// Runs everything that has to be green before a change lands
     Ci {
         /// Prints the closing report as JSON on standard output, all else on standard error
@@ -60,6 +63,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Tidy => tidy::run(&root),
         Task::Suite(asked) => suite::run(&root, &asked),
         Task::Fuzz(asked) => fuzz::run(&root, &asked),
+        Task::Instructions(asked) => instructions::run(&root, &asked),
         Task::Ci { json } => ci::run(&root, json),
     }
 }

@@ -26,7 +26,7 @@ mod tree;
 mod verify;
 
 pub use chain::{Chain, Hash, Link};
-pub use commitment::{SALT_BYTES, Salt, text_hash};
+pub use commitment::{SALT_BYTES, Salt, short_hash, text_hash};
 pub use disk::{Disk, RealDisk};
 pub use entry::{Entry, EntryError};
 pub use export::{ExportError, export_csv, export_json};

@@ -1,6 +1,6 @@
 //! How a unary call is made: when to wait for a connection, when to repeat, what a failure means.
 //!
-//! It repeats only what the gate has certainly not acted upon; the wire has no key by which the
+//! It repeats only what the gate has certainly not acted upon; unary calls have no key by which the
 //! gate could recognise a repetition.
 
 use std::error::Error as StdError;
@@ -74,8 +74,7 @@ fn outcome<T>(link: &Link, answered: Result<Response<T>, Status>) -> Outcome<T> 
         };
     }
     let refused = Refused::from_status(&status);
-    let is_ending = matches!(refused.code.as_str(), "session_not_connected" | "draining");
-    if is_ending || refused.is_about_certificate() {
+    if refused.is_about_session() {
         Outcome::Elsewhere(refused)
     } else {
         Outcome::Done(Err(Error::Refused(refused)))

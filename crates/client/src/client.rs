@@ -11,18 +11,22 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_util::sync::DropGuard;
 use wire::mas::runtime::v1 as mas;
-use wire::palisade::bus::v1::MessageStatusRequest;
 
+use crate::cause::Cause;
 use crate::error::{Error, HandlerError};
 use crate::incoming::Messages;
 use crate::listen::listen;
 use crate::message::{Message, MessageId, MessageStatus};
 use crate::options::Options;
+use crate::outgoing::Outgoing;
+use crate::posting::Text;
+use crate::sent::Sent;
 use crate::shared::Shared;
-use crate::{hops, payload, session, tasks};
+use crate::trace::TraceContext;
+use crate::{payload, session, tasks};
 
 /// Talks through a gate as one agent; cheap to clone.
 ///
@@ -31,8 +35,8 @@ use crate::{hops, payload, session, tasks};
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
-    /// How many messages led to what this clone sends.
-    hops: u32,
+    /// What led to that which this clone sends.
+    cause: Cause,
     /// Stops the session when the last clone goes.
     _life: Arc<DropGuard>,
 }
@@ -44,12 +48,11 @@ impl Client {
     /// Returns an error if the files are not usable, the gate cannot be reached in time, or it
     /// refuses the agent.
     pub async fn connect(options: Options) -> Result<Self, Error> {
-        let (shared, buffer) = Shared::new(options)?;
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared::new(options)?);
         let life = Arc::new(shared.phases.stop.clone().drop_guard());
         let first = session::open(&shared).await?;
-        tasks::detach("session", session::run(Arc::clone(&shared), first, buffer));
-        Ok(Self { shared, hops: 0, _life: life })
+        tasks::detach("session", session::run(Arc::clone(&shared), first));
+        Ok(Self { shared, cause: Cause::default(), _life: life })
     }
 
     /// Returns who this agent is, as the gate verified it.
@@ -66,12 +69,22 @@ impl Client {
 
     /// Returns a client of the same session for what a message leads to.
     ///
-    /// The gate counts how many messages lead to one another and ends loops. What a handler of
+    /// The gate counts how many messages lead to one another and ends loops; and what belongs to
+    /// one trace stays in it. What a handler of
     /// [`listen`](Self::listen) sends is counted by itself; who takes messages by
     /// [`messages`](Self::messages) says so with this.
     #[must_use]
     pub fn caused_by(&self, message: &Message) -> Self {
-        Self { hops: hops::after(message), ..self.clone() }
+        Self { cause: Cause::of(message), ..self.clone() }
+    }
+
+    /// Returns a client of the same session whose messages are part of a trace.
+    ///
+    /// Without it a message is part of the trace of the one that led to it.
+    #[must_use]
+    pub fn traced(&self, trace: TraceContext) -> Self {
+        let cause = Cause { trace: Some(Arc::new(trace)), ..self.cause.clone() };
+        Self { cause, ..self.clone() }
     }
 
     /// Sends a message; when this returns, the gate has it on disk.
@@ -85,7 +98,7 @@ impl Client {
         data: &impl Serialize,
     ) -> Result<MessageId, Error> {
         let json = payload::to_json(data, self.shared.message_bytes_max)?;
-        self.shared.send(target, message_type, json, self.hops).await
+        self.shared.send(target, self.text(message_type, json)).await
     }
 
     /// Sends a message whose payload is JSON text already.
@@ -99,7 +112,46 @@ impl Client {
         json: String,
     ) -> Result<MessageId, Error> {
         let json = payload::checked(json, self.shared.message_bytes_max)?;
-        self.shared.send(target, message_type, json, self.hops).await
+        self.shared.send(target, self.text(message_type, json)).await
+    }
+
+    /// Hands a message over for sending and does not wait for the gate.
+    ///
+    /// It waits only where the bytes of the option `unanswered_bytes_max` are in use. Messages to
+    /// one target arrive in the order in which they were handed over. What becomes of this one, the
+    /// returned [`Sent`] tells; dropping that stops nothing.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`] if the message cannot be sent, [`Error::Timeout`] if there was no
+    /// room in the time of a call, or why the client has ended.
+    pub async fn publish(&self, message: Outgoing) -> Result<Sent, Error> {
+        self.shared.publish(message, &self.cause).await
+    }
+
+    /// Sends messages, all at once as far as the gate lets them, and waits until it has answered
+    /// each; the answers are in the order of the messages.
+    ///
+    /// # Errors
+    /// Returns why the client has ended if it has. What became of a single message is in its place.
+    pub async fn send_all(
+        &self,
+        messages: impl IntoIterator<Item = Outgoing>,
+    ) -> Result<Vec<Result<MessageId, Error>>, Error> {
+        let mut sent = Vec::new();
+        for message in messages {
+            match self.publish(message).await {
+                Ok(one) => sent.push(one),
+                Err(error @ (Error::Invalid(_) | Error::Timeout)) => {
+                    sent.push(Sent::known(&self.shared, Err(error)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut answers = Vec::with_capacity(sent.len());
+        for mut one in sent {
+            answers.push(one.accepted().await.map(|accepted| accepted.message_id));
+        }
+        Ok(answers)
     }
 
     /// Sends a request and waits for its reply.
@@ -115,7 +167,7 @@ impl Client {
         timeout: Duration,
     ) -> Result<Message, Error> {
         let json = payload::to_json(data, self.shared.message_bytes_max)?;
-        self.shared.request(target, message_type, json, (timeout, self.hops)).await
+        self.shared.request(target, self.text(message_type, json), timeout).await
     }
 
     /// Sends a request whose payload is JSON text already, and waits for its reply.
@@ -130,7 +182,7 @@ impl Client {
         timeout: Duration,
     ) -> Result<Message, Error> {
         let json = payload::checked(json, self.shared.message_bytes_max)?;
-        self.shared.request(target, message_type, json, (timeout, self.hops)).await
+        self.shared.request(target, self.text(message_type, json), timeout).await
     }
 
     /// Hands each message to the handler, until the client ends.
@@ -227,20 +279,13 @@ impl Client {
     /// # Errors
     /// Returns [`Error::Refused`] with the gate's reason, or why there was no answer.
     pub async fn status(&self, message: &MessageId) -> Result<MessageStatus, Error> {
-        let request = MessageStatusRequest { message_id: message.as_str().to_owned() };
-        let response = self
-            .shared
-            .call(self.shared.deadline(), |link| {
-                let request = request.clone();
-                async move { link.bus().message_status(request).await }
-            })
-            .await?;
-        Ok(response.into())
+        self.shared.status(message).await
     }
 
-    /// Takes no further message, waits for handlers and their answers, and ends the session.
+    /// Takes no further message, waits for handlers and their answers, and for the gate's
+    /// answers to what was sent, and ends the session.
     ///
-    /// Each of the two waits is bounded by the option `close_timeout`.
+    /// Each of these waits is bounded by the option `close_timeout`.
     pub async fn close(&self) {
         let phases = &self.shared.phases;
         phases.closing.cancel();
@@ -248,11 +293,19 @@ impl Client {
         if timeout(self.shared.close_timeout, self.shared.open.wait()).await.is_err() {
             tracing::warn!(left = self.shared.open.len(), "closing over unanswered messages");
         }
+        if timeout(self.shared.close_timeout, self.shared.outbox.idle()).await.is_err() {
+            tracing::warn!("closing over messages that the gate has not answered");
+        }
         phases.finish.cancel();
         if timeout(self.shared.close_timeout, self.shared.ended()).await.is_err() {
             tracing::debug!("the gate did not end the stream");
         }
         phases.stop.cancel();
+    }
+
+    /// Completed here, where the handler is known in which this is called.
+    fn text<'a>(&self, message_type: &'a str, json: String) -> Text<'a> {
+        Text { message_type, json, cause: self.cause.completed() }
     }
 }
 
@@ -288,92 +341,3 @@ impl From<mas::AgentRecord> for Agent {
         }
     }
 }
-
-impl Shared {
-    async fn send(
-        &self,
-        target: &str,
-        kind: &str,
-        json: String,
-        hops: u32,
-    ) -> Result<MessageId, Error> {
-        let request = mas::SendRequest {
-            target_id: target.to_owned(),
-            message_type: kind.to_owned(),
-            data_json: json,
-            instance_id: self.instance.clone(),
-        };
-        let response = self
-            .call(self.deadline(), |link| {
-                let request = hops::stated(request.clone(), hops);
-                async move { link.runtime().send(request).await }
-            })
-            .await?;
-        Ok(MessageId::new(response.message_id))
-    }
-
-    async fn request(
-        self: &Arc<Self>,
-        target: &str,
-        kind: &str,
-        json: String,
-        (timeout, hops): (Duration, u32),
-    ) -> Result<Message, Error> {
-        let deadline = Instant::now() + timeout.min(REQUEST_TIMEOUT_MAX);
-        let asking = self.pending.ask();
-        let request = mas::RequestRequest {
-            target_id: target.to_owned(),
-            message_type: kind.to_owned(),
-            data_json: json,
-            timeout_ms: 0,
-            instance_id: self.instance.clone(),
-        };
-        let response = self
-            .call(deadline, |link| {
-                let mut request = request.clone();
-                request.timeout_ms = milliseconds_until(deadline);
-                let request = hops::stated(request, hops);
-                async move { link.runtime().request(request).await }
-            })
-            .await?;
-        let mut expected = asking.expect(response.correlation_id, target);
-        tokio::select! {
-            biased;
-            reply = timeout_at(deadline, expected.reply()) => match reply {
-                Ok(Some(envelope)) => Ok(Message::new(envelope, self)),
-                Ok(None) | Err(_) => Err(Error::Timeout),
-            },
-            error = self.ended() => Err(error),
-        }
-    }
-
-    pub(crate) async fn reply(
-        &self,
-        correlation: &str,
-        kind: &str,
-        data: &impl Serialize,
-    ) -> Result<MessageId, Error> {
-        let request = mas::ReplyRequest {
-            correlation_id: correlation.to_owned(),
-            message_type: kind.to_owned(),
-            data_json: payload::to_json(data, self.message_bytes_max)?,
-            instance_id: self.instance.clone(),
-        };
-        let response = self
-            .call(self.deadline(), |link| {
-                let request = request.clone();
-                async move { link.runtime().reply(request).await }
-            })
-            .await?;
-        Ok(MessageId::new(response.message_id))
-    }
-}
-
-/// Rounds up, so that the gate does not give up before the one who asked.
-fn milliseconds_until(deadline: Instant) -> i32 {
-    let left = deadline.saturating_duration_since(Instant::now());
-    i32::try_from(left.as_millis().saturating_add(1)).unwrap_or(i32::MAX)
-}
-
-/// LIMIT: a day; the time of a request is a 32-bit number of milliseconds on the wire.
-const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tonic::client::Grpc;
 use wire::mas::runtime::v1::runtime_service_client::RuntimeServiceClient;
 use wire::palisade::admin::v1::admin_service_client::AdminServiceClient;
 use wire::palisade::bus::v1::bus_service_client::BusServiceClient;
@@ -151,7 +152,7 @@ fn unix_now() -> i64 {
 pub(crate) struct Link {
     channel: Channel,
     origin: Uri,
-    message_bytes_max: usize,
+    pub(crate) message_bytes_max: usize,
     addr: String,
     refused: Arc<OnceLock<rustls::Error>>,
     own: Arc<CertifiedKey>,
@@ -164,6 +165,11 @@ impl Link {
     pub(crate) fn holds_for(&self) -> Duration {
         let left = self.not_after_unix.saturating_sub(unix_now());
         Duration::from_secs(u64::try_from(left).unwrap_or(0))
+    }
+
+    /// Returns a client for methods whose messages are written here.
+    pub(crate) fn grpc(&self) -> Grpc<Channel> {
+        Grpc::with_origin(self.channel.clone(), self.origin.clone())
     }
 
     pub(crate) fn runtime(&self) -> RuntimeServiceClient<Channel> {

@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
+use wire::palisade::bus::v1 as bus;
 use workload::WorkloadError;
 
 /// Says why a call did not do what was asked.
@@ -20,14 +21,15 @@ pub enum Error {
     /// The gate said no.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// The time for the call was over. A message may still have been taken.
+    /// The time for the call was over. A message may still have been taken; sent again with the
+    /// same key ([`Outgoing::key`](crate::Outgoing::key)) it is not taken twice.
     #[error("no answer in time")]
     Timeout,
     /// The client was closed.
     #[error("the client is closed")]
     Closed,
-    /// The connection ended before the answer came: the message was taken or not. Repeat it only
-    /// if the receiver does no harm with two.
+    /// The connection ended before the answer came, and the call cannot be repeated safely: the
+    /// message was taken or not. By the native session the client repeats by itself.
     #[error("the connection ended before the answer: the message may or may not have been taken")]
     Interrupted,
     /// No connection came about.
@@ -119,6 +121,9 @@ pub enum Invalid {
         /// The limit.
         max: usize,
     },
+    /// A trace context is not one.
+    #[error("the trace context is not of the form of W3C Trace Context, version 00")]
+    Trace,
     /// The message that is to be answered did not ask.
     #[error("the message expects no reply")]
     NotARequest,
@@ -162,6 +167,40 @@ impl Refused {
         }
     }
 
+    /// Takes the refusal of one publish, which comes without a status.
+    pub(crate) fn from_outcome(refused: bus::Refused) -> Self {
+        let bus::Refused { code, decision, reason, retry_after_ms } = refused;
+        let status = status_of(&code, &decision);
+        Self::told((status, &code), &decision, &reason, retry_after_ms)
+    }
+
+    /// Takes why the gate ends a session.
+    pub(crate) fn from_goodbye(goodbye: bus::Goodbye) -> Self {
+        let bus::Goodbye { code, reason, retry_after_ms } = goodbye;
+        Self::told((Code::Unavailable, &code), "", &reason, retry_after_ms)
+    }
+
+    fn told(
+        (status, code): (Code, &str),
+        decision: &str,
+        reason: &str,
+        retry_after_ms: u64,
+    ) -> Self {
+        Self {
+            status,
+            code: clean(code),
+            decision: clean(decision),
+            reason: (!reason.is_empty()).then(|| clean(reason)),
+            retry_after: (retry_after_ms > 0).then(|| Duration::from_millis(retry_after_ms)),
+        }
+    }
+
+    /// Tells whether it is this session or its gate that is ending, so that the next one may do.
+    pub(crate) fn is_about_session(&self) -> bool {
+        let is_ending = matches!(self.code.as_str(), "session_not_connected" | "draining");
+        is_ending || self.is_about_certificate()
+    }
+
     /// Tells whether it is the connection's certificate that does not count any more.
     pub(crate) fn is_about_certificate(&self) -> bool {
         matches!(
@@ -203,10 +242,37 @@ impl HandlerError {
         Self { retryable: true, reason: reason.into() }
     }
 
+    pub(crate) fn unreadable() -> Self {
+        Self::fatal("the envelope is not readable")
+    }
+
     /// Returns an error after which the message becomes a dead letter at once.
     #[must_use]
     pub fn fatal(reason: impl Into<String>) -> Self {
         Self { retryable: false, reason: reason.into() }
+    }
+}
+
+/// Returns the status that a unary call would have with a refusal.
+fn status_of(code: &str, decision: &str) -> Code {
+    match (decision, code) {
+        (_, "wrong_principal") => Code::PermissionDenied,
+        (_, "backpressure" | "envelope_too_large" | "message_too_large") => Code::ResourceExhausted,
+        (
+            _,
+            "too_many_hops"
+            | "session_not_connected"
+            | "idempotency_key_reused"
+            | "correlation_id_expired",
+        ) => Code::FailedPrecondition,
+        (_, "call_timeout") => Code::DeadlineExceeded,
+        ("AUTHN_FAILED", _) => Code::Unauthenticated,
+        ("AUTHZ_DENIED" | "DLP_BLOCKED", _) => Code::PermissionDenied,
+        ("INVALID", _) => Code::InvalidArgument,
+        ("RATE_LIMITED", _) => Code::ResourceExhausted,
+        ("CIRCUIT_OPEN", _) => Code::FailedPrecondition,
+        ("BACKPRESSURE", _) => Code::Unavailable,
+        _ => Code::Unknown,
     }
 }
 

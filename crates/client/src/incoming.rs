@@ -13,24 +13,81 @@ use tokio::sync::mpsc;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use wire::mas::runtime::v1::client_event::Event;
 use wire::mas::runtime::v1::{Ack, ClientEvent, Nack};
+use wire::palisade::bus::v1 as bus;
 
 use crate::error::{Error, HandlerError};
+use crate::line::Line;
 use crate::message::{Envelope, Message};
 use crate::shared::Shared;
+use crate::tracer::{Ending, Tracing};
 
 /// Waits in the buffer until the program takes it.
 #[derive(Debug)]
 pub(crate) struct Delivered {
-    pub(crate) delivery_id: String,
+    pub(crate) way: Way,
     pub(crate) envelope: Envelope,
-    /// The way back to the gate, of the session that it came by.
-    pub(crate) out: mpsc::Sender<ClientEvent>,
+}
+
+/// The way back to the gate, of the session by which a delivery came.
+#[derive(Debug)]
+pub(crate) enum Way {
+    Native { delivery: u64, line: Arc<Line> },
+    Mas { delivery_id: String, out: mpsc::Sender<ClientEvent> },
+}
+
+impl Way {
+    /// Acknowledges without waiting, as the native session can.
+    pub(crate) fn ack_now(self) -> Result<(), Error> {
+        match self {
+            Self::Native { delivery, line } => line.ack(delivery),
+            Self::Mas { delivery_id, out } => {
+                let event = ClientEvent { event: Some(Event::Ack(Ack { delivery_id })) };
+                out.try_send(event).map_err(|_gone| Error::Interrupted)
+            }
+        }
+    }
+
+    async fn ack(self) -> Result<(), Error> {
+        match self {
+            Self::Native { .. } => self.ack_now(),
+            Self::Mas { delivery_id, out } => {
+                let event = ClientEvent { event: Some(Event::Ack(Ack { delivery_id })) };
+                out.send(event).await.map_err(|_gone| Error::Interrupted)
+            }
+        }
+    }
+
+    async fn nack(self, why: &HandlerError) -> Result<(), Error> {
+        match self {
+            Self::Native { .. } => self.nack_now(why),
+            Self::Mas { delivery_id, out } => {
+                let event = ClientEvent { event: Some(nack_event(delivery_id, why)) };
+                out.send(event).await.map_err(|_gone| Error::Interrupted)
+            }
+        }
+    }
+
+    fn nack_now(self, why: &HandlerError) -> Result<(), Error> {
+        match self {
+            Self::Native { delivery, line } => {
+                let (reason, retryable) = (short(&why.reason), why.retryable);
+                line.nack(bus::Nack { delivery_id: delivery, reason, retryable })
+            }
+            Self::Mas { delivery_id, out } => {
+                let event = ClientEvent { event: Some(nack_event(delivery_id, why)) };
+                out.try_send(event).map_err(|_gone| Error::Interrupted)
+            }
+        }
+    }
 }
 
 impl Delivered {
     /// Tells whether the session that it came by still lives.
     pub(crate) fn is_answerable(&self) -> bool {
-        !self.out.is_closed()
+        match &self.way {
+            Way::Native { line, .. } => !line.is_over(),
+            Way::Mas { out, .. } => !out.is_closed(),
+        }
     }
 }
 
@@ -47,10 +104,22 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    pub(crate) fn new(delivered: Delivered, shared: &Arc<Shared>) -> Self {
-        let answer = Answer { delivery_id: delivered.delivery_id, out: Some(delivered.out) };
-        let message = Message::new(delivered.envelope, shared);
-        Self { message, answer, _open: shared.open.token() }
+    /// Reads what was delivered; nothing if it is not readable, which the gate is told.
+    pub(crate) fn new(delivered: Delivered, shared: &Arc<Shared>) -> Option<Self> {
+        let Delivered { way, envelope } = delivered;
+        match Message::new(envelope, shared) {
+            Ok(mut message) => {
+                let tracing = shared.trace_processing(&mut message);
+                let answer = Answer { way: Some(way), tracing };
+                Some(Self { message, answer, _open: shared.open.token() })
+            }
+            Err(error) => {
+                tracing::warn!(%error, "unreadable payload");
+                // If the session is gone, the gate knows by itself that nobody has the message.
+                drop(way.nack_now(&HandlerError::unreadable()));
+                None
+            }
+        }
     }
 
     /// Tells the gate that the message was taken.
@@ -80,46 +149,46 @@ impl Incoming {
 /// Owes the gate an answer for one delivery.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    delivery_id: String,
     /// Taken when the answer is given.
-    out: Option<mpsc::Sender<ClientEvent>>,
+    way: Option<Way>,
+    /// Ends with the answer.
+    tracing: Tracing,
 }
 
 impl Answer {
-    pub(crate) async fn ack(self) -> Result<(), Error> {
-        let delivery_id = self.delivery_id.clone();
-        self.give(Event::Ack(Ack { delivery_id })).await
+    pub(crate) async fn ack(mut self) -> Result<(), Error> {
+        std::mem::take(&mut self.tracing).end(Ending::Done(None));
+        match self.way.take() {
+            Some(way) => way.ack().await,
+            None => Ok(()),
+        }
     }
 
-    pub(crate) async fn nack(self, why: HandlerError) -> Result<(), Error> {
-        let event = nack_event(self.delivery_id.clone(), &why);
-        self.give(event).await
-    }
-
-    async fn give(mut self, event: Event) -> Result<(), Error> {
-        let Some(out) = &self.out else { return Ok(()) };
-        let given = out.send(ClientEvent { event: Some(event) }).await;
-        self.out = None;
-        given.map_err(|_gone| Error::Interrupted)
+    pub(crate) async fn nack(mut self, why: HandlerError) -> Result<(), Error> {
+        let code = if why.retryable { "retried" } else { "refused" };
+        std::mem::take(&mut self.tracing).end(Ending::Failed(code));
+        match self.way.take() {
+            Some(way) => way.nack(&why).await,
+            None => Ok(()),
+        }
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if let Some(out) = self.out.take() {
-            let event = nack_event(
-                std::mem::take(&mut self.delivery_id),
-                &HandlerError::retryable("dropped without an answer"),
-            );
+        if let Some(way) = self.way.take() {
             // If the session is gone, the gate knows by itself that nobody has the message.
-            drop(out.try_send(ClientEvent { event: Some(event) }));
+            drop(way.nack_now(&HandlerError::retryable("dropped without an answer")));
         }
     }
 }
 
 pub(crate) fn nack_event(delivery_id: String, why: &HandlerError) -> Event {
-    let reason = why.reason.chars().take(REASON_CHARS_MAX).collect();
-    Event::Nack(Nack { delivery_id, reason, retryable: why.retryable })
+    Event::Nack(Nack { delivery_id, reason: short(&why.reason), retryable: why.retryable })
+}
+
+fn short(reason: &str) -> String {
+    reason.chars().take(REASON_CHARS_MAX).collect()
 }
 
 /// Yields the messages of the agent, one after another, until the client ends.
@@ -130,8 +199,8 @@ pub struct Messages(BoxStream<'static, Incoming>);
 impl Messages {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let messages = stream::unfold(shared, |shared| async move {
-            let delivered = shared.take().await?;
-            Some((Incoming::new(delivered, &shared), shared))
+            let incoming = shared.take().await?;
+            Some((incoming, shared))
         });
         Self(messages.boxed())
     }

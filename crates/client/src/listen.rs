@@ -10,8 +10,8 @@ use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::cause::{self, Cause};
 use crate::error::{Error, HandlerError};
-use crate::hops;
 use crate::incoming::Incoming;
 use crate::message::Message;
 use crate::shared::Shared;
@@ -29,8 +29,7 @@ where
         // First the room, so that no message is taken which would then wait here.
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
         while under_way.try_join_next().is_some() {}
-        let Some(delivered) = shared.take().await else { break };
-        let incoming = Incoming::new(delivered, shared);
+        let Some(incoming) = shared.take().await else { break };
         let handler = Arc::clone(&handler);
         under_way.spawn(async move {
             handle(incoming, &*handler).await;
@@ -52,7 +51,7 @@ where
     let (message, answer, _open) = incoming.split();
     let message_id = message.message_id.clone();
     // The message is gone after a panic, and the handler shares nothing else with this code.
-    let handling = hops::behind(hops::after(&message), async { handler(message).await });
+    let handling = cause::behind(Cause::of(&message), async { handler(message).await });
     let handled = AssertUnwindSafe(handling).catch_unwind().await;
     let given = match handled {
         Ok(Ok(())) => answer.ack().await,

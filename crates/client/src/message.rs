@@ -5,15 +5,19 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use wire::palisade::bus::v1 as bus;
 
+use crate::cause::Cause;
 use crate::error::{Error, Invalid};
-use crate::sealed;
+use crate::posting::Text;
 use crate::shared::Shared;
+use crate::trace::TraceContext;
+use crate::{payload, sealed};
 
 /// Names a message; opaque.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -37,6 +41,30 @@ impl MessageId {
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Says as what the gate has a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Accepted {
+    /// The message's id.
+    pub message_id: MessageId,
+    /// Whether an earlier publish with the same key had made the message, and this one made none.
+    pub duplicate: bool,
+    pub(crate) correlation: String,
+}
+
+impl Accepted {
+    pub(crate) fn new(message_id: String) -> Self {
+        Self { message_id: MessageId(message_id), duplicate: false, correlation: String::new() }
+    }
+}
+
+impl From<bus::Accepted> for Accepted {
+    fn from(accepted: bus::Accepted) -> Self {
+        let bus::Accepted { message_id, correlation_id: correlation, duplicate } = accepted;
+        Self { message_id: MessageId(message_id), duplicate, correlation }
     }
 }
 
@@ -67,17 +95,20 @@ pub struct Message {
     pub timestamp: f64,
     /// How many messages led to this one, as far as their senders said so.
     pub hops: u32,
+    pub(crate) trace: Option<Arc<TraceContext>>,
     shared: Arc<Shared>,
 }
 
 impl Message {
-    pub(crate) fn new(envelope: Envelope, shared: &Arc<Shared>) -> Self {
-        let mut data = envelope.data;
+    /// Reads the payload of what arrived, and opens what is sealed in it.
+    pub(crate) fn new(envelope: Envelope, shared: &Arc<Shared>) -> Result<Self, Invalid> {
+        let trace = envelope.meta.trace().map(Arc::new);
+        let mut data = envelope.data.read().map_err(|error| Invalid::Misfit(Arc::new(error)))?;
         let unopened = match &shared.opening_key {
             Some(key) => sealed::open_all(&mut data, key, shared.agent()),
             None => Vec::new(),
         };
-        Self {
+        Ok(Self {
             message_id: MessageId(envelope.message_id),
             sender_id: envelope.sender_id,
             sender_instance_id: envelope.meta.sender_instance_id,
@@ -90,8 +121,15 @@ impl Message {
             is_reply: envelope.meta.is_reply,
             timestamp: envelope.timestamp,
             hops: envelope.meta.hops,
+            trace,
             shared: Arc::clone(shared),
-        }
+        })
+    }
+
+    /// Returns the trace that the message is part of, if its sender gave one.
+    #[must_use]
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_deref()
     }
 
     /// Returns the payload as a type of the program.
@@ -115,7 +153,10 @@ impl Message {
             Some(correlation) if self.expects_reply => correlation,
             Some(_) | None => return Err(Invalid::NotARequest.into()),
         };
-        self.shared.reply(correlation, message_type, data).await
+        let json = payload::to_json(data, self.shared.message_bytes_max)?;
+        // The gate counts the hops of a reply itself.
+        let cause = Cause { hops: 0, trace: self.trace.clone() };
+        self.shared.reply(correlation, Text { message_type, json, cause }).await
     }
 }
 
@@ -206,11 +247,59 @@ pub(crate) struct Envelope {
     pub(crate) sender_id: String,
     pub(crate) target_id: String,
     pub(crate) message_type: String,
-    pub(crate) data: Value,
+    pub(crate) data: Payload,
     #[serde(default)]
     pub(crate) meta: Meta,
     #[serde(default)]
     pub(crate) timestamp: f64,
+}
+
+/// The payload of an envelope.
+pub(crate) enum Payload {
+    Read(Value),
+    /// JSON text, which is read when the program takes the message.
+    Text(prost::bytes::Bytes),
+}
+
+impl Payload {
+    fn read(self) -> Result<Value, serde_json::Error> {
+        match self {
+            Self::Read(value) => Ok(value),
+            Self::Text(text) => serde_json::from_slice(&text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self::Read)
+    }
+}
+
+impl Envelope {
+    /// Takes a delivery of the native session.
+    pub(crate) fn of(delivery: bus::Delivery, agent: &str) -> Self {
+        let given = |text: String| (!text.is_empty()).then_some(text);
+        let kind = delivery.kind();
+        let meta = Meta {
+            correlation_id: given(delivery.correlation_id),
+            expects_reply: kind == bus::MessageKind::Request,
+            is_reply: kind == bus::MessageKind::Reply,
+            sender_instance_id: given(delivery.sender_instance_id),
+            hops: delivery.hops,
+            traceparent: given(delivery.traceparent),
+            tracestate: given(delivery.tracestate),
+        };
+        Self {
+            message_id: delivery.message_id,
+            sender_id: delivery.sender_id,
+            target_id: agent.to_owned(),
+            message_type: delivery.message_type,
+            data: Payload::Text(delivery.payload),
+            meta,
+            timestamp: Duration::from_micros(delivery.accepted_at_us).as_secs_f64(),
+        }
+    }
 }
 
 /// Prints no payload.
@@ -228,4 +317,12 @@ pub(crate) struct Meta {
     pub(crate) is_reply: bool,
     pub(crate) sender_instance_id: Option<String>,
     pub(crate) hops: u32,
+    traceparent: Option<String>,
+    tracestate: Option<String>,
+}
+
+impl Meta {
+    fn trace(&self) -> Option<TraceContext> {
+        TraceContext::arrived(self.traceparent.as_deref(), self.tracestate.as_deref())
+    }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tonic::{Response, Status};
+use tonic::{Response, Status, Streaming};
 use wire::palisade::admin::v1 as admin;
 
 use crate::call::failure;
@@ -120,6 +120,28 @@ impl Operator {
         Ok(())
     }
 
+    /// Looks on: a picture of the gate at once and one after each interval.
+    ///
+    /// # Errors
+    /// Returns [`Error::Refused`] with the gate's reason, or why there was no answer.
+    pub async fn overview(&self, request: admin::OverviewRequest) -> Result<Pictures<'_>, Error> {
+        let mut gate = self.link.admin();
+        let stream = self.answer(gate.overview(request)).await?;
+        Ok(Pictures { link: &self.link, stream })
+    }
+
+    /// Tells the whole way of a message, or of a call that was refused.
+    ///
+    /// # Errors
+    /// Returns [`Error::Refused`] with the gate's reason, or why there was no answer.
+    pub async fn trace(
+        &self,
+        request: admin::TraceMessageRequest,
+    ) -> Result<admin::TraceMessageResponse, Error> {
+        let mut gate = self.link.admin();
+        self.answer(gate.trace_message(request)).await
+    }
+
     async fn answer<T>(
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
@@ -128,6 +150,28 @@ impl Operator {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(failure(&self.link, &status)),
             Err(_elapsed) => Err(Error::Timeout),
+        }
+    }
+}
+
+/// The pictures of a gate, one after each interval.
+#[derive(Debug)]
+pub struct Pictures<'a> {
+    link: &'a Link,
+    stream: Streaming<admin::OverviewResponse>,
+}
+
+impl Pictures<'_> {
+    /// Waits for the next picture.
+    ///
+    /// # Errors
+    /// Returns [`Error::Refused`] when the gate ends it, with its reason, and
+    /// [`Error::Interrupted`] when the connection is gone.
+    pub async fn next(&mut self) -> Result<admin::OverviewResponse, Error> {
+        match self.stream.message().await {
+            Ok(Some(picture)) => Ok(picture),
+            Ok(None) => Err(Error::Interrupted),
+            Err(status) => Err(failure(self.link, &status)),
         }
     }
 }

@@ -3,10 +3,13 @@
 //! It reads no file and checks nothing: that is done when the connection is made.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use identity::{OpeningKey, ServerIdentity};
 use workload::Endpoint;
+
+use crate::tracer::Tracer;
 
 /// Holds everything that a connection needs.
 #[derive(Debug)]
@@ -45,11 +48,22 @@ pub struct Options {
     pub heartbeat: Duration,
     /// The largest payload or envelope in bytes.
     pub message_bytes_max: usize,
-    /// How many calls may be under way at once; more wait.
+    /// How many unary calls may be under way at once; more wait.
     pub calls_max: usize,
+    /// How the session is spoken.
+    pub wire: Wire,
+    /// How many bytes of messages may be handed over for sending and not answered yet; more wait.
+    pub unanswered_bytes_max: usize,
+    /// How many bytes of messages the gate may hand over before this program has answered them.
+    pub credit_bytes: usize,
+    /// How many messages the gate may hand over before this program has answered them; 0 leaves it
+    /// to the gate.
+    pub deliveries_max: u32,
     /// How many handlers of [`Client::listen`](crate::Client::listen) run at once; with 1 messages
     /// are handled in the order in which they arrive.
     pub handlers_max: usize,
+    /// Makes spans of what the client does; nobody does so unless set.
+    pub tracer: Option<Arc<dyn Tracer>>,
 }
 
 impl Options {
@@ -79,7 +93,12 @@ impl Options {
             heartbeat: Duration::from_secs(10),
             message_bytes_max: 4 * 1024 * 1024,
             calls_max: 256,
+            wire: Wire::default(),
+            unanswered_bytes_max: 8 * 1024 * 1024,
+            credit_bytes: 4 * 1024 * 1024,
+            deliveries_max: 0,
             handlers_max: 16,
+            tracer: None,
         }
     }
 
@@ -89,6 +108,16 @@ impl Options {
         let none = PathBuf::new;
         Self { workload_api: Some(endpoint), ..Self::new(addr, none(), none(), none()) }
     }
+}
+
+/// Says how a session is spoken; what a program can do is the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wire {
+    /// The native session, and the MAS wire where the server knows no other.
+    #[default]
+    Native,
+    /// The MAS wire: one stream for deliveries, a unary call for each message that is sent.
+    Mas,
 }
 
 /// Says what a session is there to receive.

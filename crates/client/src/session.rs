@@ -1,44 +1,57 @@
-//! The one stream of a client: hello, welcome, deliveries, answers, and connecting again.
+//! The one stream of a client: connecting, being welcomed, and connecting again.
 //!
-//! It hands messages on and never waits for a handler; answers come back through the session's own
-//! queue, so that an answer cannot end up in the wrong session.
+//! What is said on the stream is the wire's affair. A session never waits for a handler; answers go
+//! back by the session that brought the message, so that none can end up in the wrong one.
 
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, stream};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::metadata::MetadataValue;
-use tonic::{Code, Request, Status, Streaming};
-use wire::mas::runtime::v1::client_event::Event as Outgoing;
-use wire::mas::runtime::v1::server_event::Event as Arriving;
-use wire::mas::runtime::v1::{Ack, ClientEvent, Delivery, Heartbeat, Hello, ServerEvent, Welcome};
+use tonic::Code;
 use wire::palisade::bus::v1::RegisterKeyRequest;
 
 use crate::call::failure;
 use crate::dial::Link;
-use crate::error::{Error, HandlerError, Invalid, Refused};
-use crate::incoming::{Delivered, nack_event};
-use crate::message::Envelope;
-use crate::options::Receive;
+use crate::error::{Error, Invalid, Refused, is_transport};
+use crate::options::Wire;
 use crate::renewal::renewed;
 use crate::shared::{Shared, State};
 
+mod mas;
+mod native;
+
 /// Holds an open stream whose welcome has come.
 #[derive(Debug)]
-pub(crate) struct Session {
-    link: Arc<Link>,
-    arriving: Streaming<ServerEvent>,
-    out: mpsc::Sender<ClientEvent>,
-    /// Ends this side of the stream behind what is queued.
-    finish: CancellationToken,
-    /// Ends this side of the stream too: messages that were not answered yet hold on to `out`,
-    /// and the gate would wait for it.
-    _over: DropGuard,
+pub(crate) enum Session {
+    Native(Box<native::Session>),
+    Mas(Box<mas::Session>),
+}
+
+impl Session {
+    fn link(&self) -> &Arc<Link> {
+        match self {
+            Self::Native(session) => &session.link,
+            Self::Mas(session) => &session.link,
+        }
+    }
+
+    /// Reads the stream until it ends, and says why it did.
+    async fn serve(&mut self, shared: &Shared) -> Error {
+        match self {
+            Self::Native(session) => native::serve(shared, session).await,
+            Self::Mas(session) => mas::serve(shared, session).await,
+        }
+    }
+
+    /// Ends this side of the stream behind what is queued, and waits for the other.
+    async fn finish(&mut self, shared: &Shared) {
+        match self {
+            Self::Native(session) => session.finish(shared).await,
+            Self::Mas(session) => session.finish().await,
+        }
+    }
 }
 
 /// Makes one attempt to connect and be welcomed.
@@ -49,12 +62,15 @@ pub(crate) async fn open(shared: &Shared) -> Result<Session, Error> {
 
 /// Opens a session on a connection that was just made.
 async fn open_on(shared: &Shared, link: Arc<Link>) -> Result<Session, Error> {
-    let (session, welcome) =
-        greet(shared, &link).await.map_err(|status| failure(&link, &status))?;
-    if shared.agent.get_or_init(|| welcome.agent_id.clone()) != &welcome.agent_id {
+    let (session, agent) = greet(shared, &link).await?;
+    if shared.agent.get_or_init(|| agent.clone()) != &agent {
         return Err(Invalid::AgentChanged.into());
     }
     register_key(shared, &link).await?;
+    match &session {
+        Session::Native(session) => session.begin(shared),
+        Session::Mas(_) => shared.without_outbox(),
+    }
     Ok(session)
 }
 
@@ -72,33 +88,19 @@ async fn in_time(
     }
 }
 
-async fn greet(shared: &Shared, link: &Arc<Link>) -> Result<(Session, Welcome), Status> {
-    let (out, queue) = mpsc::channel(OUTGOING_MAX);
-    let hello = Outgoing::Hello(Hello { instance_id: shared.instance.clone() });
-    out.send(ClientEvent { event: Some(hello) })
-        .await
-        .map_err(|_gone| Status::internal("the queue of a new session is closed"))?;
-    let over = CancellationToken::new();
-    let finish = shared.phases.finish.child_token();
-    let ends = (finish.clone(), over.clone());
-    let over = over.drop_guard();
-    let mut request = Request::new(outgoing(queue, ends, shared.heartbeat));
-    match shared.receive {
-        Receive::All => {}
-        Receive::Replies => {
-            let replies = MetadataValue::from_static("replies");
-            request.metadata_mut().insert("palisade-receive", replies);
+/// Opens the native session, and that of the MAS wire where the server knows no other.
+async fn greet(shared: &Shared, link: &Arc<Link>) -> Result<(Session, String), Error> {
+    if shared.wire == Wire::Native {
+        match native::greet(shared, link).await {
+            Ok((session, agent)) => return Ok((Session::Native(Box::new(session)), agent)),
+            Err(status) if status.code() == Code::Unimplemented && !is_transport(&status) => {
+                tracing::debug!("the server knows no native session");
+            }
+            Err(status) => return Err(failure(link, &status)),
         }
     }
-    let mut arriving = link.runtime().transport(request).await?.into_inner();
-    match arriving.message().await?.and_then(|first| first.event) {
-        Some(Arriving::Welcome(welcome)) => {
-            let link = Arc::clone(link);
-            Ok((Session { link, arriving, out, finish, _over: over }, welcome))
-        }
-        Some(Arriving::Error(error)) => Err(Status::unavailable(error.code)),
-        Some(Arriving::Delivery(_)) | None => Err(Status::unavailable("no_welcome")),
-    }
+    let greeted = mas::greet(shared, link).await.map_err(|status| failure(link, &status));
+    greeted.map(|(session, agent)| (Session::Mas(Box::new(session)), agent))
 }
 
 async fn register_key(shared: &Shared, link: &Arc<Link>) -> Result<(), Error> {
@@ -114,54 +116,33 @@ async fn register_key(shared: &Shared, link: &Arc<Link>) -> Result<(), Error> {
     }
 }
 
-/// Sends what is queued, and heartbeats when there is nothing; ends when told to finish, queue
-/// first, and at once when the session is over.
-fn outgoing(
-    queue: mpsc::Receiver<ClientEvent>,
-    ends: (CancellationToken, CancellationToken),
-    heartbeat: Duration,
-) -> impl Stream<Item = ClientEvent> + Send + 'static {
-    stream::unfold((queue, ends), move |(mut queue, (finish, over))| async move {
-        let event = tokio::select! {
-            biased;
-            () = over.cancelled() => None,
-            event = queue.recv() => event,
-            () = finish.cancelled() => {
-                queue.close();
-                queue.recv().await
-            }
-            () = sleep(heartbeat) => {
-                Some(ClientEvent { event: Some(Outgoing::Heartbeat(Heartbeat {})) })
-            }
-        };
-        event.map(|event| (event, (queue, (finish, over))))
-    })
-}
-
 /// Serves one session after another until the client ends.
-pub(crate) async fn run(shared: Arc<Shared>, first: Session, buffer: mpsc::Sender<Delivered>) {
+pub(crate) async fn run(shared: Arc<Shared>, first: Session) {
     let stop = shared.phases.stop.clone();
     let error = tokio::select! {
         biased;
         () = stop.cancelled() => Error::Closed,
-        error = sessions(&shared, first, &buffer) => error,
+        error = sessions(&shared, first) => error,
     };
+    shared.buffer.close();
+    shared.outbox.fail(&error, true);
     shared.state.send_replace(State::Ended(error));
 }
 
-async fn sessions(shared: &Arc<Shared>, first: Session, buffer: &mpsc::Sender<Delivered>) -> Error {
+async fn sessions(shared: &Arc<Shared>, first: Session) -> Error {
     let mut session = first;
     let mut attempt = 0;
     loop {
-        shared.state.send_replace(State::Up(Arc::clone(&session.link)));
+        shared.state.send_replace(State::Up(Arc::clone(session.link())));
         let since = Instant::now();
-        let link = Arc::clone(&session.link);
+        let link = Arc::clone(session.link());
         let lost = tokio::select! {
             biased;
-            lost = serve(shared, &mut session, buffer) => {
+            lost = session.serve(shared) => {
                 // Now, and not when the next one stands: the gate waits for this side of the
                 // stream.
                 drop(session);
+                shared.session_lost();
                 lost
             }
             link = renewed(shared, &link) => {
@@ -196,14 +177,13 @@ async fn sessions(shared: &Arc<Shared>, first: Session, buffer: &mpsc::Sender<De
 /// Ends a session and opens the next on a connection that stands already; calls wait meanwhile.
 async fn move_over(shared: &Shared, mut session: Session, link: Link) -> Result<Session, Error> {
     shared.state.send_replace(State::Down(None));
-    session.finish.cancel();
     // The gate takes one session of an instance at a time. What it still delivers on the old one
     // comes again on the new.
-    let drained = async { while let Ok(Some(_event)) = session.arriving.message().await {} };
-    if timeout(HANDOVER_MAX, drained).await.is_err() {
+    if timeout(HANDOVER_MAX, session.finish(shared)).await.is_err() {
         tracing::debug!("the gate did not end the old stream");
     }
     drop(session);
+    shared.session_lost();
     tracing::info!("connected with the renewed certificate");
     in_time(shared, Box::pin(open_on(shared, Arc::new(link)))).await
 }
@@ -276,66 +256,6 @@ fn is_passing(refused: &Refused) -> bool {
     }
 }
 
-/// Reads the stream until it ends, and says why it did.
-async fn serve(shared: &Shared, session: &mut Session, buffer: &mpsc::Sender<Delivered>) -> Error {
-    loop {
-        match session.arriving.message().await {
-            Ok(Some(ServerEvent { event: Some(Arriving::Delivery(delivery)) })) => {
-                take_in(shared, session, delivery, buffer).await;
-            }
-            Ok(Some(ServerEvent { event: Some(Arriving::Error(error)) })) => {
-                tracing::warn!(code = %error.code.escape_debug(), "the gate reports an error");
-            }
-            Ok(Some(ServerEvent { event: Some(Arriving::Welcome(_)) | None })) => {}
-            Ok(None) => return Error::Interrupted,
-            Err(status) => return failure(&session.link, &status),
-        }
-    }
-}
-
-async fn take_in(
-    shared: &Shared,
-    session: &Session,
-    delivery: Delivery,
-    buffer: &mpsc::Sender<Delivered>,
-) {
-    let Delivery { delivery_id, envelope_json } = delivery;
-    let envelope: Envelope = match serde_json::from_str(&envelope_json) {
-        Ok(envelope) => envelope,
-        Err(error) => {
-            tracing::warn!(line = error.line(), column = error.column(), "unreadable envelope");
-            let why = HandlerError::fatal("the envelope is not readable");
-            return answer(session, nack_event(delivery_id, &why)).await;
-        }
-    };
-    if envelope.meta.is_reply {
-        shared.pending.deliver(envelope);
-        return answer(session, Outgoing::Ack(Ack { delivery_id })).await;
-    }
-    if shared.phases.closing.is_cancelled() {
-        // Not answered: the gate gives it to another session when this one has ended.
-        return;
-    }
-    let out = session.out.clone();
-    tokio::select! {
-        biased;
-        // With a full buffer this waits, and the gate's flow control with it.
-        sent = buffer.send(Delivered { delivery_id, envelope, out }) => {
-            if sent.is_err() {
-                tracing::debug!("nobody takes messages any more");
-            }
-        }
-        () = shared.phases.closing.cancelled() => {}
-    }
-}
-
-async fn answer(session: &Session, event: Outgoing) {
-    // If this fails the stream is gone, which reading from it will say.
-    drop(session.out.send(ClientEvent { event: Some(event) }).await);
-}
-
-/// LIMIT: answers that wait for the connection; handlers wait beyond it.
-const OUTGOING_MAX: usize = 1024;
 /// LIMIT: how long the gate may take to end a session whose stream ended on this side.
 const HANDOVER_MAX: Duration = Duration::from_secs(2);
 /// A session that lived this long was a good one, and the next wait is a short one again.

@@ -4,19 +4,23 @@
 //! its phases.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use identity::OpeningKey;
-use tokio::sync::{Mutex, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::buffer::Buffer;
 use crate::dial::{Dialer, Link};
 use crate::error::{Error, Invalid};
-use crate::incoming::Delivered;
-use crate::options::{Options, Receive, Reconnect};
+use crate::incoming::Incoming;
+use crate::options::{Options, Receive, Reconnect, Wire};
+use crate::outbox::Outbox;
 use crate::pending::Pending;
+use crate::tracer::Tracer;
 
 /// Where the session stands.
 #[derive(Clone, Debug)]
@@ -53,23 +57,32 @@ pub(crate) struct Shared {
     pub(crate) heartbeat: Duration,
     pub(crate) message_bytes_max: usize,
     pub(crate) handlers_max: usize,
+    pub(crate) tracer: Option<Arc<dyn Tracer>>,
     pub(crate) calls: Semaphore,
     pub(crate) state: watch::Sender<State>,
     pub(crate) pending: Pending,
-    pub(crate) buffer: Mutex<mpsc::Receiver<Delivered>>,
+    pub(crate) buffer: Buffer,
+    pub(crate) wire: Wire,
+    pub(crate) credit_bytes: usize,
+    pub(crate) deliveries_max: u32,
+    /// Whether sending goes by the native session.
+    has_outbox: AtomicBool,
+    pub(crate) outbox: Arc<Outbox>,
     pub(crate) phases: Phases,
     /// Counts the messages that were handed out and are not answered yet.
     pub(crate) open: TaskTracker,
 }
 
 impl Shared {
-    /// Checks the options; the other half of the buffer is for the session.
-    pub(crate) fn new(options: Options) -> Result<(Self, mpsc::Sender<Delivered>), Invalid> {
+    /// Checks the options.
+    pub(crate) fn new(options: Options) -> Result<Self, Invalid> {
         let dialer = Dialer::new(&options)?;
         for (option, is_zero) in [
             ("calls_max", options.calls_max == 0),
             ("handlers_max", options.handlers_max == 0),
             ("message_bytes_max", options.message_bytes_max == 0),
+            ("unanswered_bytes_max", options.unanswered_bytes_max == 0),
+            ("credit_bytes", options.credit_bytes == 0),
             ("heartbeat", options.heartbeat.is_zero()),
             ("connect_timeout", options.connect_timeout.is_zero()),
         ] {
@@ -77,8 +90,7 @@ impl Shared {
                 return Err(Invalid::Zero { option });
             }
         }
-        let (buffer_in, buffer) = mpsc::channel(BUFFER_MESSAGES_MAX);
-        let shared = Self {
+        Ok(Self {
             dialer,
             instance: options.instance.unwrap_or_else(random_instance),
             agent: OnceLock::new(),
@@ -91,18 +103,46 @@ impl Shared {
             heartbeat: options.heartbeat,
             message_bytes_max: options.message_bytes_max,
             handlers_max: options.handlers_max,
+            tracer: options.tracer,
             calls: Semaphore::new(options.calls_max.min(Semaphore::MAX_PERMITS)),
             state: watch::Sender::new(State::Down(None)),
             pending: Pending::default(),
-            buffer: Mutex::new(buffer),
+            buffer: Buffer::default(),
+            wire: options.wire,
+            credit_bytes: options.credit_bytes,
+            deliveries_max: options.deliveries_max,
+            has_outbox: AtomicBool::new(false),
+            outbox: Arc::new(Outbox::new(options.unanswered_bytes_max)),
             phases: Phases::default(),
             open: TaskTracker::new(),
-        };
-        Ok((shared, buffer_in))
+        })
     }
 
     pub(crate) fn agent(&self) -> &str {
         self.agent.get().map_or("", String::as_str)
+    }
+
+    /// Tells whether sending goes by the native session.
+    pub(crate) fn has_outbox(&self) -> bool {
+        self.has_outbox.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn with_outbox(&self) {
+        self.has_outbox.store(true, Ordering::Release);
+    }
+
+    /// Leaves sending to unary calls. What waits in the outbox was taken or not, and nobody here
+    /// can find out: another server has taken the place of the one that would know.
+    pub(crate) fn without_outbox(&self) {
+        if self.has_outbox.swap(false, Ordering::AcqRel) {
+            self.outbox.fail(&Error::Interrupted, false);
+        }
+    }
+
+    /// Turns back what a session left behind.
+    pub(crate) fn session_lost(&self) {
+        self.buffer.forget();
+        self.outbox.rewind();
     }
 
     /// Waits for a live connection, and for another one if the given one was no use.
@@ -145,21 +185,22 @@ impl Shared {
     }
 
     /// Waits for the next message of a session that still lives; nothing when the client ends.
-    pub(crate) async fn take(&self) -> Option<Delivered> {
+    pub(crate) async fn take(self: &Arc<Self>) -> Option<Incoming> {
         let next = async {
-            let mut buffer = self.buffer.lock().await;
             loop {
-                let delivered = buffer.recv().await?;
+                let delivered = self.buffer.take().await?;
                 // The gate delivers what a dead session held to another one.
-                if delivered.is_answerable() {
-                    return Some(delivered);
+                if delivered.is_answerable()
+                    && let Some(incoming) = Incoming::new(delivered, self)
+                {
+                    return Some(incoming);
                 }
             }
         };
         tokio::select! {
             biased;
             () = self.phases.closing.cancelled() => None,
-            delivered = next => delivered,
+            incoming = next => incoming,
         }
     }
 }
@@ -179,7 +220,3 @@ fn random_instance() -> String {
     digits.truncate(16);
     digits
 }
-
-/// LIMIT: above the number of unanswered messages that a gate gives to one session (200 unless
-/// configured otherwise), so that replies do not wait behind messages that nobody takes.
-const BUFFER_MESSAGES_MAX: usize = 1024;

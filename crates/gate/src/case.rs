@@ -9,11 +9,12 @@ use bytes::Bytes;
 
 use crate::circuits::Probe;
 use crate::gate::Gate;
+use crate::observe::{Marks, Observed, Stage};
 use crate::pipeline::moment;
 use crate::ports::Op;
 use crate::registry::Snapshot;
 use crate::types::{
-    Action, Call, Decision, MessageId, Principal, Refusal, Timestamp, TraceContext,
+    Action, Decision, MessageId, Outgoing, Principal, Refusal, Timestamp, TraceContext,
 };
 
 /// What is known so far about one call.
@@ -25,8 +26,17 @@ pub(crate) struct Case {
     pub(crate) at: Timestamp,
     /// The one snapshot that judges this call.
     pub(crate) snapshot: Arc<Snapshot>,
-    /// The caller's trace.
-    pub(crate) trace: TraceContext,
+    /// When each stage ended.
+    pub(crate) marks: Marks,
+    /// Which stage refused it, if one did.
+    pub(crate) refused_at: Option<Stage>,
+    /// Whether the door refused it and no stage.
+    pub(crate) is_door_refusal: bool,
+    /// The caller's trace, and what the tracer made of it.
+    given: TraceContext,
+    continued: Option<TraceContext>,
+    /// The payload's size in bytes as it came.
+    pub(crate) payload_bytes: usize,
     /// The kind of call.
     pub(crate) event_type: &'static str,
     /// Who asks, once authenticated.
@@ -53,6 +63,14 @@ pub(crate) struct Case {
     pub(crate) violations: Vec<String>,
     /// Whether inspection changed the payload.
     pub(crate) masked: bool,
+    /// By which a retry is known; empty if it is not.
+    pub(crate) key: String,
+    /// Hashes of the key and of what is sent with it, once they are known.
+    pub(crate) hashes: Option<(u128, u128)>,
+    /// The message that an earlier call with this key made.
+    pub(crate) original: Option<MessageId>,
+    /// How long the message is kept, if not as long as others.
+    pub(crate) ttl: Option<Duration>,
     /// More for the record of an operator's change.
     pub(crate) detail: BTreeMap<String, String>,
     peer: String,
@@ -65,14 +83,19 @@ pub(crate) const HIDDEN: &str = "[REDACTED]";
 const TEXT_CHARS_MAX: usize = 256;
 
 impl Case {
-    /// Opens the record of a call.
-    pub(crate) fn open(gate: &Gate, call: &Call) -> Self {
+    /// Opens the record of what somebody at `peer` asks.
+    pub(crate) fn open(gate: &Gate, peer: &str, trace: TraceContext, action: &Action) -> Self {
         let mut case = Self {
             id: MessageId::from_random(gate.ids.random()),
             at: gate.clock.now(),
             snapshot: gate.registry.snapshot(),
-            trace: call.trace.clone(),
-            event_type: call.action.event_type(),
+            marks: Marks::begin(gate.clock.elapsed()),
+            refused_at: None,
+            is_door_refusal: false,
+            continued: gate.tracer.as_ref().map(|tracer| tracer.begin(&trace)),
+            given: trace,
+            payload_bytes: 0,
+            event_type: action.event_type(),
             principal: None,
             decision: Decision::Allowed,
             decided_by: None,
@@ -85,11 +108,47 @@ impl Case {
             commitment: None,
             violations: Vec::new(),
             masked: false,
+            key: String::new(),
+            hashes: None,
+            original: None,
+            ttl: None,
             detail: BTreeMap::new(),
-            peer: call.peer.clone(),
+            peer: peer.to_owned(),
         };
-        case.note(&call.action);
+        case.note(action);
         case
+    }
+
+    /// Notes that a stage has ended.
+    pub(crate) fn mark(&mut self, gate: &Gate, stage: Stage) {
+        self.marks.mark(stage, gate.clock.elapsed());
+    }
+
+    /// Notes that the stage under way has refused.
+    pub(crate) fn mark_refusal(&mut self, gate: &Gate) {
+        self.refused_at = self.marks.under_way();
+        if let Some(stage) = self.refused_at {
+            self.mark(gate, stage);
+        }
+    }
+
+    /// Returns the trace that goes on with the message.
+    pub(crate) fn trace(&self) -> &TraceContext {
+        self.continued.as_ref().unwrap_or(&self.given)
+    }
+
+    /// Returns the span whose fields each log line of the run carries: its place in a trace that is
+    /// kept, as the collector has it.
+    pub(crate) fn log_span(&self) -> tracing::Span {
+        let continued = self.continued.as_ref().and_then(|trace| trace.traceparent.as_deref());
+        let mut parts = continued.unwrap_or_default().split('-').skip(1);
+        match (parts.next(), parts.next(), parts.next()) {
+            // Of the highest level, so that it is there whatever is logged.
+            (Some(trace_id), Some(span_id), Some("01")) => {
+                tracing::error_span!("run", trace_id, span_id)
+            }
+            _ => tracing::Span::none(),
+        }
     }
 
     /// Notes what the caller named, so that a refusal at the first stage names it too.
@@ -97,13 +156,11 @@ impl Case {
         match action {
             Action::Send { target, message } | Action::Request { target, message, .. } => {
                 self.target = Some(shortened(target));
-                self.message_type = Some(shortened(&message.message_type));
-                self.instance = Some(shortened(&message.instance));
+                self.message(message);
             }
             Action::Reply { correlation, message } => {
                 self.correlation = Some(shortened(correlation));
-                self.message_type = Some(shortened(&message.message_type));
-                self.instance = Some(shortened(&message.instance));
+                self.message(message);
             }
             Action::Open(crate::types::Hello::Instance(instance, _)) => {
                 self.instance = Some(shortened(instance));
@@ -121,6 +178,12 @@ impl Case {
             | Action::RegisterKey { .. }
             | Action::Administer(_) => {}
         }
+    }
+
+    fn message(&mut self, message: &Outgoing) {
+        self.message_type = Some(shortened(&message.message_type));
+        self.instance = Some(shortened(&message.instance));
+        self.payload_bytes = message.payload.len();
     }
 
     /// Returns by which name the caller's refusals are counted.
@@ -148,9 +211,6 @@ impl Case {
     pub(crate) fn refused(&self, gate: &Gate, refusal: &Refusal) -> Op {
         let reason =
             if let Refusal::NotAuthorized { code, .. } = refusal { code } else { refusal.code() };
-        // A stage before inspection may have refused, and then nobody has looked at the type.
-        let text = self.message_type.as_deref();
-        let message_type = text.map(|text| if gate.hides(text) { HIDDEN } else { text });
         let record = Record {
             outcome: Outcome::Refused,
             decision: refusal.decision().as_str().into(),
@@ -160,10 +220,55 @@ impl Case {
             // Nothing was delivered.
             payload_commitment: None,
             sensitive_data_masked: false,
-            message_type: message_type.map(Into::into),
+            message_type: self.shown_type(gate).map(Into::into),
             ..self.record(gate)
         };
         Op::record(record.encode())
+    }
+
+    /// Returns the message type of a refused call as it may be shown.
+    fn shown_type(&self, gate: &Gate) -> Option<&str> {
+        // A stage before inspection may have refused, and then nobody has looked at the type.
+        let text = self.message_type.as_deref();
+        text.map(|text| if gate.hides(text) { HIDDEN } else { text })
+    }
+
+    /// Shows the run to whoever looks on.
+    pub(crate) fn show(&self, gate: &Gate, refusal: Option<&Refusal>) {
+        let reason = refusal.map(ToString::to_string);
+        let accepted = self.message_type.as_deref();
+        let run = Observed {
+            id: self.id,
+            event_type: self.event_type,
+            is_message: self.is_message(),
+            caller: self.principal.as_ref().map_or("", Principal::name),
+            is_agent: self.principal.as_ref().is_some_and(Principal::is_agent),
+            peer: &self.peer,
+            instance: self.instance.as_deref(),
+            target: self.target.as_deref(),
+            message_type: refusal.map_or(accepted, |_| self.shown_type(gate)),
+            correlation: self.correlation.as_deref(),
+            decision: refusal.map_or(self.decision, Refusal::decision),
+            code: refusal.map(Refusal::code),
+            reason: reason.as_deref(),
+            decided_by: self.decided_by.as_deref().filter(|_| refusal.is_none()),
+            refused_at: self.refused_at,
+            policy_revision: self.snapshot.policy.revision(),
+            started: self.at,
+            marks: self.marks,
+            given: &self.given,
+            trace: self.trace(),
+            payload_bytes: self.payload_bytes,
+            findings: self.violations.len(),
+        };
+        for observer in &gate.watch.observers {
+            observer.finished(&run);
+        }
+    }
+
+    /// Returns whether the call is a message.
+    pub(crate) fn is_message(&self) -> bool {
+        matches!(self.event_type, "message.send" | "message.request" | "message.reply")
     }
 
     fn record(&self, gate: &Gate) -> Record<'_> {
@@ -177,7 +282,10 @@ impl Case {
             request_id: self.id.to_string().into(),
             sensitive_data_masked: self.masked,
             decided_by: self.decided_by.as_deref().map(Into::into),
-            message_id: self.event_type.starts_with("message.").then(|| self.id.to_string().into()),
+            message_id: self
+                .event_type
+                .starts_with("message.")
+                .then(|| self.original.unwrap_or(self.id).to_string().into()),
             sender_id: is_agent.then(|| name.into()),
             sender_instance_id: self.instance.as_deref().map(Into::into),
             target_id: self.target.as_deref().map(Into::into),

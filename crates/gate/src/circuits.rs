@@ -19,6 +19,21 @@ use crate::ports::{Expect, Key, Op};
 use crate::settings::{CircuitScope, CircuitSettings};
 use crate::types::{AgentId, Timestamp};
 
+/// A circuit as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CircuitView {
+    /// The target that keeps refusing.
+    pub target: AgentId,
+    /// Whose messages it holds back; all senders' if none.
+    pub sender: Option<AgentId>,
+    /// What it does with messages.
+    pub state: State,
+    /// When it opened.
+    pub since: Timestamp,
+    /// Failures in a row.
+    pub failures: u32,
+}
+
 /// The circuits of one target: by sender, or the one that all senders share.
 type OfTarget = BTreeMap<Option<AgentId>, Breaker>;
 
@@ -146,6 +161,39 @@ impl Circuits {
         let open = self.open.lock();
         let breaker = open.get(target).and_then(|of_target| of_target.get(&self.place(sender)));
         breaker.map_or(State::Closed, Breaker::state)
+    }
+
+    /// Returns up to `count` circuits that are not closed, the one that opened last first.
+    #[must_use]
+    pub fn not_closed(&self, count: usize) -> Vec<CircuitView> {
+        let open = self.open.lock();
+        let all = open.iter().flat_map(|(target, of)| of.iter().map(move |it| (target, it)));
+        let mut views: Vec<_> = all
+            .filter(|(_, (_, breaker))| breaker.state() != State::Closed)
+            .map(|(target, (sender, breaker))| CircuitView {
+                target: target.clone(),
+                sender: sender.clone(),
+                state: breaker.state(),
+                since: breaker.opened_at(),
+                failures: breaker.failure_count(),
+            })
+            .collect();
+        drop(open);
+        views.sort_by(|one, other| other.since.cmp(&one.since).then(one.target.cmp(&other.target)));
+        views.truncate(count);
+        views
+    }
+
+    /// Returns how many circuits are open, and how many half-open.
+    #[must_use]
+    pub fn levels(&self) -> (usize, usize) {
+        let open = self.open.lock();
+        let states = open.values().flat_map(BTreeMap::values).map(Breaker::state);
+        states.fold((0, 0), |(open, half_open), state| match state {
+            State::Closed => (open, half_open),
+            State::Open => (open + 1, half_open),
+            State::HalfOpen => (open, half_open + 1),
+        })
     }
 
     fn place(&self, sender: &AgentId) -> Option<AgentId> {

@@ -5,8 +5,13 @@
 //! store keeps the queues; nothing here survives a restart or needs to.
 
 mod expiry;
+mod handle;
+mod held;
+mod live;
+mod receipts;
 mod session;
 mod settle;
+mod view;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -15,15 +20,20 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-pub use session::{Delivery, Session, SessionHandle};
+pub use handle::SessionHandle;
+pub use receipts::{Receipt, ReceiptKind, Wanted};
+pub use session::{Delivery, Session};
 pub use settle::{Outcome, Settled};
+pub use view::SessionView;
 
 use crate::circuits::Circuits;
+use crate::observe::{Levels, Watch};
 use crate::ports::{Clock, Ids, Store};
 use crate::settings::DeliverySettings;
 use crate::tasks::Tasks;
 use crate::types::{AgentId, InstanceId, Intake, MessageId, Refusal, SessionId};
-use session::Live;
+use live::Live;
+use receipts::Followers;
 
 /// Everything that sessions share.
 pub struct Hub {
@@ -33,10 +43,12 @@ pub struct Hub {
     pub(crate) settings: DeliverySettings,
     pub(crate) circuits: Option<Circuits>,
     pub(crate) tasks: Tasks,
+    pub(crate) watch: Arc<Watch>,
     live: Mutex<HashMap<AgentId, BTreeMap<InstanceId, Arc<Live>>>>,
     /// Agents of which a session ended with messages unanswered, and how many answers it takes
     /// until they are trusted with many at once again.
     suspects: Mutex<HashMap<AgentId, usize>>,
+    followers: Followers,
     closing: watch::Sender<bool>,
 }
 
@@ -54,6 +66,7 @@ pub(crate) struct HubParts {
     pub(crate) settings: DeliverySettings,
     pub(crate) circuits: Option<Circuits>,
     pub(crate) tasks: Tasks,
+    pub(crate) watch: Arc<Watch>,
 }
 
 impl Hub {
@@ -65,8 +78,10 @@ impl Hub {
             settings: parts.settings,
             circuits: parts.circuits,
             tasks: parts.tasks,
+            watch: parts.watch,
             live: Mutex::new(HashMap::new()),
             suspects: Mutex::new(HashMap::new()),
+            followers: Followers::default(),
             closing: watch::Sender::new(false),
         })
     }
@@ -94,7 +109,8 @@ impl Hub {
             return Err(Refusal::Backpressure { what: "the agent's session table", retry_after });
         }
         let id = SessionId::from_random(self.ids.random());
-        let place = Arc::new(Live::new(id, agent.clone(), instance.clone(), intake));
+        let name = (agent.clone(), instance.clone());
+        let place = Arc::new(Live::new(id, name, intake, self.clock.now()));
         sessions.insert(instance.clone(), Arc::clone(&place));
         Ok(Reservation { hub: Arc::clone(self), live: place })
     }
@@ -135,6 +151,25 @@ impl Hub {
         self.live.lock().values().map(BTreeMap::len).sum()
     }
 
+    /// Returns what is at this moment, as far as it is known here.
+    pub(crate) fn levels(&self) -> Levels {
+        let (circuits_open, circuits_half_open) =
+            self.circuits.as_ref().map_or((0, 0), Circuits::levels);
+        let mut levels = Levels { circuits_open, circuits_half_open, ..Levels::default() };
+        let live = self.live.lock();
+        for sessions in live.values() {
+            let mut open = sessions.values().filter(|live| live.is_open()).peekable();
+            levels.agents_connected += usize::from(open.peek().is_some());
+            for live in open {
+                let (count, bytes) = live.held();
+                levels.sessions += 1;
+                levels.in_flight += count;
+                levels.in_flight_bytes += bytes;
+            }
+        }
+        levels
+    }
+
     /// Ends all sessions; each hands over nothing more.
     pub fn close_sessions(&self) {
         self.closing.send_replace(true);
@@ -146,7 +181,9 @@ impl Hub {
         *self.closing.borrow()
     }
 
-    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
+    /// Returns what becomes true when sessions are being ended.
+    #[must_use]
+    pub fn closing(&self) -> watch::Receiver<bool> {
         self.closing.subscribe()
     }
 
@@ -170,6 +207,11 @@ impl Hub {
 
     fn is_suspicious(&self, agent: &AgentId) -> bool {
         self.suspects.lock().contains_key(agent)
+    }
+
+    /// Forgets a message that was not committed.
+    pub(crate) fn forget(&self, message: MessageId) {
+        self.followers.forget(message);
     }
 
     /// Returns the session that a message was handed to last, taking it from what that holds.

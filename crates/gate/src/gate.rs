@@ -3,16 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use inspect::Dlp;
-use parking_lot::Mutex;
 use policy::RuleBook;
+use tokio::sync::Semaphore;
 
 use crate::circuits::Circuits;
 use crate::delivery::{Hub, HubParts};
-use crate::ports::{Batch, Clock, FieldSealer, Found, Ids, Op, Scan, Space, Store, StoreError};
+use crate::observe::{Levels, Reading, Watch};
+use crate::overview::OUTLOOKS_MAX;
+use crate::ports::{
+    Aside, Batch, Clock, FieldSealer, Found, Ids, Observer, Op, Scan, Space, Store, StoreError,
+    Tracer,
+};
+use crate::recent::Recent;
 use crate::refusals::Refusals;
 use crate::registry::{Registration, Registry};
 use crate::settings::Settings;
@@ -29,6 +35,8 @@ pub struct Parts {
     pub ids: Arc<dyn Ids>,
     /// Encrypts fields.
     pub sealer: Arc<dyn FieldSealer>,
+    /// Takes long computations.
+    pub aside: Arc<dyn Aside>,
     /// What the operator set.
     pub settings: Settings,
     /// The registered agents: the allowlist.
@@ -39,6 +47,10 @@ pub struct Parts {
     pub rules: RuleBook,
     /// The compiled inspection rules.
     pub dlp: Dlp,
+    /// Who looks on; nobody if empty.
+    pub observers: Vec<Arc<dyn Observer>>,
+    /// Gives runs their places in traces; callers' traces are passed on as they are without one.
+    pub tracer: Option<Arc<dyn Tracer>>,
     /// A hash of the whole configuration, by which records tell one from another.
     pub fingerprint: String,
 }
@@ -49,14 +61,20 @@ pub struct Gate {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) sealer: Arc<dyn FieldSealer>,
+    pub(crate) aside: Arc<dyn Aside>,
     pub(crate) settings: Settings,
     pub(crate) operators: BTreeSet<String>,
     pub(crate) registry: Registry,
-    pub(crate) dlp: Dlp,
+    pub(crate) dlp: Arc<Dlp>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) tasks: Tasks,
-    pub(crate) totals: Totals,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) tracer: Option<Arc<dyn Tracer>>,
     pub(crate) refusals: Refusals,
+    pub(crate) recent: Arc<Recent>,
+    pub(crate) outlooks: Arc<Semaphore>,
+    /// When it was opened, by the clock that never goes back.
+    pub(crate) began: Duration,
     draining: AtomicBool,
 }
 
@@ -75,24 +93,6 @@ impl fmt::Debug for Parts {
 // How often counted refusals are looked for.
 const LEFT_OUT_PERIOD: Duration = Duration::from_secs(5);
 
-/// How many calls ended with each decision since the start.
-#[derive(Debug, Default)]
-pub struct Totals(Mutex<BTreeMap<&'static str, Arc<AtomicU64>>>);
-
-impl Totals {
-    pub(crate) fn count(&self, decision: Decision) {
-        let total = Arc::clone(self.0.lock().entry(decision.as_str()).or_default());
-        total.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Returns the totals by decision.
-    #[must_use]
-    pub fn read(&self) -> BTreeMap<&'static str, u64> {
-        let totals = self.0.lock();
-        totals.iter().map(|(name, total)| (*name, total.load(Ordering::Relaxed))).collect()
-    }
-}
-
 impl Gate {
     /// Puts a gate together, takes over what its store kept, records the configuration in
     /// force and starts its background work.
@@ -102,9 +102,12 @@ impl Gate {
     /// Returns [`StoreError`] when the store cannot be read or the record cannot be written.
     pub async fn open(mut parts: Parts) -> Result<Arc<Self>, StoreError> {
         let fingerprint = std::mem::take(&mut parts.fingerprint);
-        let Parts { store, clock, ids, sealer, settings, agents, operators, rules, dlp, .. } =
-            parts;
-        let now = clock.now();
+        let recent = Arc::new(Recent::new(parts.settings.delivery.trace_bytes_max));
+        parts.observers.push(Arc::<Recent>::clone(&recent));
+        let watch = Arc::new(Watch { observers: parts.observers, ..Watch::default() });
+        let Parts { store, clock, ids, sealer, aside, settings, agents, tracer, .. } = parts;
+        let (operators, rules, dlp) = (parts.operators, parts.rules, Arc::new(parts.dlp));
+        let (now, began) = (clock.now(), clock.elapsed());
         let registry = Registry::load(agents, rules, store.as_ref(), now).await?;
         let circuits = settings.circuit.map(Circuits::new);
         if let Some(circuits) = &circuits {
@@ -123,20 +126,26 @@ impl Gate {
             settings: settings.delivery.clone(),
             circuits,
             tasks: tasks.clone(),
+            watch: Arc::clone(&watch),
         });
         let gate = Arc::new(Self {
             store,
             clock,
             ids,
             sealer,
+            aside,
             settings,
             operators,
             registry,
             dlp,
             hub,
             tasks,
-            totals: Totals::default(),
+            watch,
+            tracer,
             refusals: Refusals::default(),
+            recent,
+            outlooks: Arc::new(Semaphore::new(OUTLOOKS_MAX)),
+            began,
             draining: AtomicBool::new(false),
         });
         let detail = [("configuration", fingerprint)];
@@ -144,6 +153,12 @@ impl Gate {
         gate.tasks.spawn(Arc::clone(&gate).record_left_out());
         gate.tasks.spawn(Arc::clone(&gate.hub).expire_messages());
         Ok(gate)
+    }
+
+    /// Returns what the operator set.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Returns who is connected.
@@ -158,10 +173,23 @@ impl Gate {
         &self.registry
     }
 
-    /// Returns how many calls ended with each decision.
+    /// Returns how many calls ended with each decision since the start.
     #[must_use]
-    pub const fn totals(&self) -> &Totals {
-        &self.totals
+    pub fn decisions(&self) -> BTreeMap<&'static str, u64> {
+        self.watch.measures.decisions()
+    }
+
+    /// Returns all numbers of this moment.
+    #[must_use]
+    pub fn measures(&self) -> Reading {
+        let snapshot = self.registry.snapshot();
+        let levels = Levels {
+            agents: snapshot.agents.len(),
+            policy_revision: snapshot.policy.revision().to_owned(),
+            is_draining: self.is_draining(),
+            ..self.hub.levels()
+        };
+        Reading { levels, ..self.watch.measures.read() }
     }
 
     /// Returns the tasks of this gate, for doors that start some.

@@ -28,9 +28,18 @@ mod validate;
 
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use crate::case::Case;
+use crate::delivery::SessionHandle;
 use crate::gate::Gate;
-use crate::types::{Action, Answer, Call, Caller, Refusal, Timestamp, Unavailable};
+use crate::observe::Stage;
+use crate::types::{Action, Answer, Call, Caller, Item, Publish, Refusal, Timestamp, Unavailable};
+
+pub use commit::Handed;
+
+// Messages after which others get their turn.
+const TURN: usize = 64;
 
 impl Gate {
     /// Runs a call through the pipeline.
@@ -59,14 +68,40 @@ impl Gate {
     ) -> Result<Answer, Refusal> {
         let gate = Arc::clone(self);
         let run = self.tasks.spawn(async move {
-            let mut case = Case::open(&gate, &call);
-            let verdict = gate.decide(&mut case, call.caller, call.action).await;
+            let Call { caller, peer, trace, action } = call;
+            let mut case = Case::open(&gate, &peer, trace, &action);
+            let verdict = gate.decide(&mut case, caller, action).await;
             let outcome = commit::commit(&gate, &mut case, verdict).await;
-            report::report(&gate, &case, &outcome);
+            case.mark(&gate, Stage::Commit);
+            report::report(&gate, &mut case, &outcome);
             drop(held);
             outcome
         });
         run.await.unwrap_or(Err(Refusal::Unavailable(Unavailable::Internal("a stage failed"))))
+    }
+
+    /// Runs messages through the pipeline, each by itself and in their order, and hands what is
+    /// to be committed to the store together.
+    ///
+    /// When it returns, all are handed in: messages of a later call come behind them, and nothing
+    /// takes them back.
+    pub async fn publish(&self, publish: Publish, session: &SessionHandle) -> Handed<'_> {
+        let Publish { caller, peer, items } = publish;
+        let mut cases = Vec::with_capacity(items.len());
+        for (number, item) in items.into_iter().enumerate() {
+            if number % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            let Item { action, trace, key, ttl, wanted } = item;
+            let mut case = Case::open(self, &peer, trace, &action);
+            (case.key, case.ttl) = (key, ttl);
+            let verdict = self.decide(&mut case, caller.clone(), action).await;
+            if verdict.is_ok() {
+                session.follow(case.id, wanted);
+            }
+            cases.push((case, verdict));
+        }
+        Handed::over(self, cases)
     }
 
     async fn decide(
@@ -75,16 +110,38 @@ impl Gate {
         caller: Caller,
         action: Action,
     ) -> Result<inspect::Cleared, Refusal> {
+        let log = case.log_span();
+        let verdict = self.judge(case, caller, action).instrument(log).await;
+        if verdict.is_err() && !case.is_door_refusal {
+            case.mark_refusal(self);
+        }
+        verdict
+    }
+
+    async fn judge(
+        &self,
+        case: &mut Case,
+        caller: Caller,
+        action: Action,
+    ) -> Result<inspect::Cleared, Refusal> {
         let identified = authenticate::check(self, case, caller, &action)?;
+        case.mark(self, Stage::Authenticate);
         if let Action::Refused(refusal) = action {
             // The door had no room or time for it; who asked is known now, and the rest is not.
+            case.is_door_refusal = true;
             return Err(refusal);
         }
         let valid = validate::check(self, case, identified, action).await?;
+        case.mark(self, Stage::Validate);
         let permit = authorize::check(self, case, valid)?;
+        case.mark(self, Stage::Authorize);
         let admitted = rate_limit::check(self, case, permit).await?;
+        case.mark(self, Stage::RateLimit);
         let routed = circuit::check(self, case, admitted)?;
-        inspect::check(self, case, routed)
+        case.mark(self, Stage::Circuit);
+        let cleared = inspect::check(self, case, routed).await?;
+        case.mark(self, Stage::Inspect);
+        Ok(cleared)
     }
 }
 

@@ -1,23 +1,34 @@
-//! What the gate needs from the outside: a store, a clock, random numbers, a sealer.
+//! What the gate needs from the outside: a store, a clock, random numbers, a sealer, and where
+//! long computations go; and who may look on.
 //!
 //! The store knows no policy: it keeps values, queues, dead letters, counters and the audit
 //! chain, and commits batches of changes to them atomically.
 
+mod aside;
 mod batch;
 mod store;
 
-pub use batch::{Batch, CounterClass, Entry, Expect, Key, Op, QueueKey, Retry, Settlement, Space};
+pub use aside::{Aside, InPlace, NoRoom, Work};
+pub use batch::{
+    Batch, CounterClass, Entry, Expect, Key, Op, QueueKey, Retry, Sent, Settlement, Space,
+};
 pub use store::{
     Claim, DeadLetter, DeadLetterScan, Found, Leased, Leases, MessageState, MessageView, Read,
     Scan, Store, StoreError, Versioned, WindowView,
 };
 
-use crate::types::Timestamp;
+use std::time::Duration;
+
+use crate::observe::{MessageStep, Observed};
+use crate::types::{Timestamp, TraceContext};
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
     /// Returns the wall-clock time.
     fn now(&self) -> Timestamp;
+
+    /// Returns the time since some fixed moment, which never goes back: for how long things take.
+    fn elapsed(&self) -> Duration;
 }
 
 /// Makes random numbers that cannot be guessed.
@@ -46,4 +57,23 @@ pub trait FieldSealer: Send + Sync + 'static {
         recipient: &str,
         plaintext: &str,
     ) -> Result<String, inspect::SealError>;
+}
+
+/// Looks on: a tracer's export, the memory of recent runs.
+///
+/// It is called on the task that does the work, so it must neither wait nor take long; what it
+/// keeps it must bound. It sees no payload.
+pub trait Observer: Send + Sync + 'static {
+    /// Is shown a run that has ended, once.
+    fn finished(&self, run: &Observed<'_>);
+
+    /// Is shown what happened to a message behind the pipeline.
+    fn moved(&self, step: &MessageStep<'_>);
+}
+
+/// Gives each run its place in a trace.
+pub trait Tracer: Send + Sync + 'static {
+    /// Returns the context that goes on with the run's message, from the one that its caller sent:
+    /// the same trace with a span of the gate as the parent of what follows.
+    fn begin(&self, given: &TraceContext) -> TraceContext;
 }

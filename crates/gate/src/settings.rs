@@ -87,8 +87,14 @@ pub struct DeliverySettings {
     pub envelope_bytes_max: usize,
     /// Messages that may lead to one another.
     pub hops_max: u32,
+    /// How long a sender's idempotency key is remembered.
+    pub idempotency: Duration,
+    /// How many keys of one sender are remembered; the store keeps the bound.
+    pub idempotency_keys_max: usize,
     /// Sessions of one agent at once.
     pub sessions_per_agent_max: usize,
+    /// Memory for the times of recent messages, in bytes.
+    pub trace_bytes_max: usize,
 }
 
 /// What happens to a message whose target is not connected.

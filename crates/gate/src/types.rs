@@ -3,6 +3,7 @@
 //! Nothing here decides anything or touches the outside.
 
 mod call;
+mod contents;
 mod decision;
 mod envelope;
 mod ids;
@@ -12,9 +13,10 @@ mod refusal;
 mod request;
 
 pub use call::{
-    Action, AdminAnswer, AdminCommand, AgentView, Answer, Call, Caller, Hello, Intake, Outgoing,
-    Rejection,
+    Action, AdminAnswer, AdminCommand, AgentView, Answer, Call, Caller, Hello, Intake, Item,
+    Outgoing, Publish, Rejection,
 };
+pub use contents::Contents;
 pub use decision::Decision;
 pub use envelope::{Envelope, MessageKind, TraceContext};
 pub use ids::{AgentId, CorrelationId, DeliveryId, IdError, InstanceId, MessageId, SessionId};

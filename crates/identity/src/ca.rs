@@ -4,28 +4,28 @@
 //! brings its own authority, for example SPIRE.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::Path;
 
-use aws_lc_rs::rand;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
-    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    RevokedCertParams, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use thiserror::Error;
-use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::files::{self, Audience, FileError, Overwrite};
+use crate::files::{self, Audience, Overwrite};
 use crate::leaf;
 use crate::spiffe::SpiffeId;
-use crate::tls::{TlsError, certified_key};
+use crate::tls::certified_key;
 
+mod error;
+mod params;
 #[cfg(test)]
 mod tests;
+
+pub use self::error::CaError;
+use self::params::{host, instant, params, uri};
 
 /// Issues certificates for development and tests, with ECDSA P-256 keys.
 pub struct DevCa {
@@ -220,120 +220,6 @@ impl Validity {
     }
 }
 
-/// Says why the authority could not do what was asked.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum CaError {
-    /// The authority's own files are not usable.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// A file cannot be read or written.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// A file of the authority is not what this program writes.
-    #[error("`{}` is damaged: make a new authority in another folder", .path.display())]
-    Damaged {
-        /// The file.
-        path: std::path::PathBuf,
-    },
-    /// The certificate would name nobody.
-    #[error(
-        "a certificate needs a name: give a DNS name, an IP address or a SPIFFE ID with a path"
-    )]
-    NoName,
-    /// A host name has characters that cannot stand in a certificate.
-    #[error("`{name}` cannot stand in a certificate: give a DNS name in ASCII or an IP address")]
-    HostName {
-        /// The name, escaped for printing.
-        name: String,
-    },
-    /// The name cannot be a file name.
-    #[error(
-        "a file for a certificate is named with 1 to 64 letters, digits, `.`, `_` or `-`, does not \
-         begin with a dot, and is not called `ca`"
-    )]
-    FileName,
-    /// The number of days makes no sense.
-    #[error("a certificate is valid for 1 to {DAYS_MAX} days, not for {days}")]
-    Days {
-        /// What was asked for.
-        days: u32,
-    },
-    /// A point in time cannot stand in a certificate.
-    #[error("a certificate cannot be valid from or until {unix} seconds after 1970")]
-    Instant {
-        /// The point in time.
-        unix: i64,
-    },
-    /// The certificate would end before it begins.
-    #[error("a certificate cannot end before it begins")]
-    EndsBeforeBegin,
-    /// What is to be revoked is no certificate.
-    #[error("a certificate that is to be revoked cannot be read: give its PEM file")]
-    CertificateUnreadable,
-    /// The system gives no random numbers.
-    #[error("the system gives no random numbers")]
-    Random,
-    /// The certificate library refuses.
-    #[error("the certificate cannot be made: {0}")]
-    Library(#[from] rcgen::Error),
-}
-
-/// Sets what all certificates have in common.
-fn params(common_name: &str, validity: Validity) -> Result<CertificateParams, CaError> {
-    if validity.not_after_unix < validity.not_before_unix {
-        return Err(CaError::EndsBeforeBegin);
-    }
-    let mut params = CertificateParams::default();
-    params.not_before = instant(validity.not_before_unix)?;
-    params.not_after = instant(validity.not_after_unix)?;
-    params.serial_number = Some(serial()?);
-    // Strict verifiers, OpenSSL's among them, want to see which key signed.
-    params.use_authority_key_identifier_extension = true;
-    params.distinguished_name = DistinguishedName::new();
-    // A longer name is left out; without a subject the library makes the other names critical.
-    if (1..=COMMON_NAME_CHARS_MAX).contains(&common_name.chars().count()) {
-        params.distinguished_name.push(DnType::CommonName, common_name);
-    }
-    Ok(params)
-}
-
-fn instant(unix: i64) -> Result<OffsetDateTime, CaError> {
-    OffsetDateTime::from_unix_timestamp(unix)
-        .ok()
-        .filter(|instant| (1950..=9999).contains(&instant.year()))
-        .ok_or(CaError::Instant { unix })
-}
-
-/// Draws 127 random bits; RFC 5280 wants a positive number of at most 20 bytes.
-fn serial() -> Result<SerialNumber, CaError> {
-    let mut bytes = [0_u8; 16];
-    rand::fill(&mut bytes).map_err(|_unspecified| CaError::Random)?;
-    let [first, ..] = &mut bytes;
-    // Neither negative nor zero, and always of the same length.
-    *first = (*first & 0x7f) | 0x40;
-    Ok(SerialNumber::from_slice(&bytes))
-}
-
-fn host(name: &str) -> Result<SanType, CaError> {
-    if let Ok(address) = name.parse::<IpAddr>() {
-        return Ok(SanType::IpAddress(address));
-    }
-    let refused = || CaError::HostName { name: name.escape_default().take(64).collect() };
-    let label_fits = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    if name.len() > DNS_NAME_BYTES_MAX || !name.split('.').all(label_fits) {
-        return Err(refused());
-    }
-    name.try_into().map(SanType::DnsName).map_err(|_details| refused())
-}
-
-fn uri(id: &SpiffeId) -> Result<SanType, CaError> {
-    Ok(SanType::URI(id.as_str().try_into()?))
-}
-
 fn is_file_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     (1..=64).contains(&name.len())
@@ -364,9 +250,6 @@ const CA_DAYS: u32 = 3_650;
 const DAYS_MAX: u32 = 36_500;
 const SECONDS_PER_DAY: i64 = 86_400;
 const BACKDATED_SECONDS: i64 = 300;
-/// The upper bound of a common name in RFC 5280.
-const COMMON_NAME_CHARS_MAX: usize = 64;
-const DNS_NAME_BYTES_MAX: usize = 253;
 const CA_NAME: &str = "ca";
 const CA_CERT_FILE: &str = "ca.pem";
 const CA_KEY_FILE: &str = "ca.key";

@@ -7,11 +7,11 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::rand;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::leaf::hex;
+use crate::random::fill_random;
 
 #[cfg(test)]
 mod tests;
@@ -228,7 +228,7 @@ fn write_draft(draft: &Path, bytes: &[u8], audience: Audience) -> io::Result<()>
 
 fn draft_name() -> io::Result<String> {
     let mut random = [0_u8; 8];
-    rand::fill(&mut random).map_err(|_unspecified| io::Error::other("no random numbers"))?;
+    fill_random(&mut random).map_err(io::Error::other)?;
     Ok(format!(".draft-{}", hex(&random)))
 }
 

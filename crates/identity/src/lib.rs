@@ -11,11 +11,13 @@
 //! | `tls` | TLS 1.3 configurations for both sides, from files |
 //! | `ca` | a certificate authority for development and tests |
 //! | `files` | reading and writing of key and certificate files |
+//! | `random` | random bytes |
 //! | `seal` | encryption of a field to one recipient |
 
 mod ca;
 mod files;
 mod leaf;
+mod random;
 mod seal;
 mod spiffe;
 mod tls;
@@ -23,6 +25,7 @@ mod tls;
 pub use ca::{CaError, DevCa, Issued, LEAF_DAYS_DEFAULT, Validity};
 pub use files::{FileError, Overwrite, read_secret, write_secret};
 pub use leaf::{FormatReason, LeafError, PeerCertificate, SignerError, check_leaf, split_der};
+pub use random::{NoRandom, fill_random};
 pub use seal::{OpeningKey, PLAINTEXT_BYTES_MAX, SEALED_PREFIX, SealError, SealingKey, open, seal};
 pub use spiffe::{IdPattern, IdPatternError, SpiffeId, SpiffeIdError};
 pub use tls::{

@@ -105,8 +105,8 @@ impl Gate {
     }
 }
 
-/// Returns the end of the gate's log, for errors.
-fn last_lines(log: &Path) -> String {
+/// Returns the end of a server's log, for errors.
+pub(crate) fn last_lines(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let start = lines.len().saturating_sub(LINES_SHOWN);

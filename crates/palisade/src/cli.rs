@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::failure::{EXIT_FAILED, EXIT_USAGE, Failure};
 use crate::output::{self, Output};
+use crate::telemetry;
 use crate::verbs;
 
 /// One gate for every message between AI agents: identity, rules, limits, inspection, delivery and
@@ -49,6 +50,10 @@ enum Verb {
     Agents(verbs::agents::Args),
     /// List, show, replay and drop dead letters.
     Dlq(verbs::dlq::Args),
+    /// Watch the running gate: agents, rates, decisions, latencies, refusals.
+    Top(verbs::top::Args),
+    /// Tell a message's whole way: each stage with its time, what decided, what came of it.
+    Trace(verbs::trace::Args),
     /// Read, verify and export the audit log.
     Audit(verbs::audit::Args),
     /// Cosign the checkpoints of audit logs, on another machine than theirs.
@@ -82,6 +87,8 @@ impl Verb {
             Self::Status(args) => Box::pin(verbs::status::run(args, out)).await,
             Self::Agents(args) => Box::pin(verbs::agents::run(args, out)).await,
             Self::Dlq(args) => Box::pin(verbs::dlq::run(args, out)).await,
+            Self::Top(args) => Box::pin(verbs::top::run(args, out)).await,
+            Self::Trace(args) => Box::pin(verbs::trace::run(args, out)).await,
             Self::Audit(args) => Box::pin(verbs::audit::run(args, out)).await,
             Self::Witness(args) => Box::pin(verbs::witness::run(args, out)).await,
             Self::Inspect(args) => Box::pin(verbs::inspect::run(args, out)).await,
@@ -108,7 +115,11 @@ pub(crate) fn run() -> ExitCode {
     let out = Output::new(cli.json);
     let result = start_logging(cli.verb.log_level()).and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let result = runtime.block_on(cli.verb.run(&out));
+        let result = runtime.block_on(async {
+            let result = cli.verb.run(&out).await;
+            telemetry::end().await;
+            result
+        });
         // A thread that still waits for standard input must not hold up the end.
         runtime.shutdown_background();
         result

@@ -49,7 +49,7 @@ fn find(explicit: Option<&Path>, environment: &Environment) -> anyhow::Result<Pa
 }
 
 /// Makes one failure of all problems, one a line.
-fn failure(problems: &[ConfigError]) -> Failure {
+pub(crate) fn failure(problems: &[ConfigError]) -> Failure {
     let code = problems.first().map_or("config_value", |problem| problem.code.as_str());
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     Failure::usage(code, lines.join("\n"))

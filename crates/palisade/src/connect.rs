@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::configuration::DEV_FOLDER;
 use crate::failure::{EXIT_FAILED, Failure};
 use crate::output::Output;
+use crate::telemetry;
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,10 @@ pub(crate) struct Connect {
     /// Recognise the gate by this SPIFFE ID instead of its name.
     #[arg(long, global = true, value_name = "ID")]
     server_id: Option<SpiffeId>,
+    /// Export traces of what this agent does as `gateway.telemetry` of this configuration says;
+    /// variables such as `GATEWAY_TELEMETRY__ENABLED` do so without a file.
+    #[arg(long, global = true, value_name = "FILE")]
+    telemetry: Option<PathBuf>,
 }
 
 impl Connect {
@@ -62,6 +67,7 @@ impl Connect {
     /// Returns which argument or file is missing, or why there is no session.
     pub(crate) async fn client(&self, adjust: impl FnOnce(&mut Options)) -> anyhow::Result<Client> {
         let mut options = self.options(None)?;
+        options.tracer = telemetry::start(self.telemetry.as_deref())?;
         adjust(&mut options);
         Ok(Client::connect(options).await?)
     }
@@ -84,6 +90,11 @@ impl Connect {
     /// Returns which argument or file is missing, or why there is no connection.
     pub(crate) async fn operator(&self) -> anyhow::Result<Operator> {
         Ok(Operator::connect(self.options(Some(OPERATOR))?).await?)
+    }
+
+    /// Returns where the gate is.
+    pub(crate) fn addr(&self) -> &str {
+        &self.addr
     }
 
     fn options(&self, default_name: Option<&str>) -> anyhow::Result<Options> {

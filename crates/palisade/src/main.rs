@@ -19,6 +19,7 @@ mod connect;
 mod failure;
 mod keyring;
 mod output;
+mod telemetry;
 mod verbs;
 
 fn main() -> ExitCode {

@@ -17,4 +17,6 @@ pub(crate) mod request;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod top;
+pub(crate) mod trace;
 pub(crate) mod witness;

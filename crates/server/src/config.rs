@@ -13,6 +13,7 @@ mod keys;
 mod resolve;
 mod sections;
 mod summary;
+mod telemetry;
 mod tls;
 mod tree;
 
@@ -26,6 +27,7 @@ pub use sections::{
     Validation,
 };
 pub use summary::Summary;
+pub use telemetry::load_telemetry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -75,6 +77,8 @@ pub struct Config {
 pub struct Server {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// The address of metrics and health; nothing if they are off.
+    pub operations: Option<SocketAddr>,
     /// The files of the server's identity and of those it trusts.
     pub tls: Tls,
     /// The own trust domain.
@@ -125,6 +129,8 @@ pub struct Gateway {
     pub dlp: inspect::DlpSpec,
     /// A copy of the audit log as JSON lines.
     pub audit: AuditFile,
+    /// The export of traces and metrics, if it is on.
+    pub telemetry: Option<::telemetry::Settings>,
 }
 
 /// Signed checkpoints over the audit log, and who else watches it.

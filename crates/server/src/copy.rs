@@ -1,17 +1,19 @@
 //! Copies the audit log to a JSONL file, for those who ship it elsewhere.
 //!
 //! The store's log is the record; the file is a view of it that catches up after a failure and
-//! never holds up a message. Where it stopped is read from the file itself.
+//! never holds up a message. Where it stopped is read from the file itself. Pages that the notary
+//! has read are taken from it; what it had no place for is read from the log.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::{Entry, FileSink, SinkError};
-use gate::ports::{Found, Scan, Store};
+use audit::{FileSink, SinkError};
+use gate::ports::Store;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::AuditFile;
+use crate::records::{self, PAGE, Page};
 use crate::serve::ServeError;
 
 /// A copy under way.
@@ -24,8 +26,8 @@ pub(crate) struct AuditCopy {
 const PERIOD: Duration = Duration::from_millis(200);
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
 
-// LIMIT: entries that are copied at once.
-const PAGE: usize = 512;
+// LIMIT: pages that wait to be copied; whoever follows the log does not wait for a slow file.
+pub(crate) const PAGES_AHEAD: usize = 16;
 
 impl AuditCopy {
     /// Opens the file that `gateway.audit` names; nothing if it names none.
@@ -39,11 +41,16 @@ impl AuditCopy {
         Ok(Some(Self { sink: Arc::new(Mutex::new(sink)), store: Arc::clone(store) }))
     }
 
-    /// Copies until `closing` becomes true, and then what is left.
-    pub(crate) async fn run(self, mut closing: watch::Receiver<bool>) {
+    /// Copies until `closing` becomes true, and then what is left. `read` has pages that somebody
+    /// else has read already.
+    pub(crate) async fn run(
+        self,
+        mut closing: watch::Receiver<bool>,
+        mut read: mpsc::Receiver<Page>,
+    ) {
         loop {
             let is_last = *closing.borrow();
-            let pause = match self.catch_up().await {
+            let pause = match self.catch_up(&mut read).await {
                 Ok(()) => PERIOD,
                 Err(cause) => {
                     tracing::error!(%cause, "cannot copy the audit log; it will be tried again");
@@ -59,29 +66,42 @@ impl AuditCopy {
         }
     }
 
-    async fn catch_up(&self) -> Result<(), String> {
+    async fn catch_up(&self, read: &mut mpsc::Receiver<Page>) -> Result<(), String> {
+        for _ in 0..PAGES_AHEAD {
+            let Ok(page) = read.try_recv() else { break };
+            self.append(page).await?;
+        }
         loop {
             let from = self.sink.lock().last_seq() + 1;
-            let page = self.store.scan(Scan::Records { from }, PAGE).await;
+            let page = records::page(&*self.store, from).await;
             let page = page.map_err(|cause| cause.to_string())?;
             let count = page.len();
-            let sink = Arc::clone(&self.sink);
-            let written = tokio::task::spawn_blocking(move || append(&sink, page)).await;
-            written.map_err(|cause| cause.to_string())?.map_err(|cause| cause.to_string())?;
+            self.append(page).await?;
             if count < PAGE {
                 return Ok(());
             }
         }
     }
+
+    /// Writes what of a page comes next, and what an earlier failure has left.
+    async fn append(&self, page: Page) -> Result<(), String> {
+        let sink = Arc::clone(&self.sink);
+        let written = tokio::task::spawn_blocking(move || append(&sink, &page)).await;
+        written.map_err(|cause| cause.to_string())?.map_err(|cause| cause.to_string())
+    }
 }
 
-fn append(sink: &Mutex<FileSink>, page: Vec<Found>) -> Result<(), SinkError> {
+fn append(sink: &Mutex<FileSink>, page: &Page) -> Result<(), SinkError> {
     let mut sink = sink.lock();
-    let entries = page.into_iter().filter_map(|found| -> Option<Entry> {
-        if let Found::Record(entry) = found { Some(entry) } else { None }
-    });
-    for entry in entries {
-        sink.write(&entry)?;
+    for entry in page.iter() {
+        // Pages in between were not kept for this copy: they are read from the log first.
+        if entry.link.seq > sink.last_seq() + 1 {
+            break;
+        }
+        sink.write(entry)?;
     }
     sink.flush()
 }
+
+#[cfg(test)]
+mod tests;

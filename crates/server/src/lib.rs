@@ -2,15 +2,21 @@
 //!
 //! It decides nothing about a message: doors hand calls to the gate and give back its answers.
 
+mod background;
 pub mod config;
 mod copy;
 mod doors;
+mod ids;
+mod metrics;
 mod notary;
+mod operations;
 mod parts;
 mod readiness;
+mod records;
 mod reload;
 mod serve;
 mod source;
+mod telemetry;
 mod trust;
 mod workload_api;
 

@@ -12,11 +12,11 @@ mod tree;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::{Entry, SignedCheckpoint, SigningKey};
-use gate::ports::{Found, Scan, Store};
+use audit::{SignedCheckpoint, SigningKey};
+use gate::ports::Store;
 use gate::tasks::Tasks;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use self::alarms::Alarms;
@@ -24,6 +24,7 @@ use self::cosigner::Cosigner;
 use self::tree::{SignedTree, Stopped};
 use crate::config::Config;
 use crate::doors::grpc::HealthReporter;
+use crate::records::{self, PAGE, Page};
 use crate::serve::ServeError;
 
 /// The signing of checkpoints under way.
@@ -34,6 +35,10 @@ pub(crate) struct Notary {
     alarms: Arc<Alarms>,
     cosigners: Vec<Cosigner>,
     newest: watch::Sender<Option<Arc<SignedCheckpoint>>>,
+    /// Where pages go for the copy of the log.
+    copy: mpsc::Sender<Page>,
+    /// The number of the entry that the tree wants next, unless the tree has to be asked.
+    next: Option<u64>,
 }
 
 // How long a failed look at log or disk waits for the next.
@@ -43,18 +48,17 @@ const FAILED_PAUSE: Duration = Duration::from_secs(5);
 // memory; what is older has to be read from disk, and a busy gate writes that much in a second.
 const GATHER_PAUSE: Duration = Duration::from_millis(50);
 
-// LIMIT: entries that are taken at once.
-const PAGE: usize = 512;
-
 // LIMIT: how long the end waits for witnesses.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Notary {
     /// Takes up the tree beside the store with the key that the configuration names; nothing, and
-    /// a line in the log, if it names none.
+    /// a line in the log, if it names none. Pages that were read go to `copy` as long as it has
+    /// room, too.
     pub(crate) fn open(
         config: &Config,
         store: &Arc<dyn Store>,
+        copy: mpsc::Sender<Page>,
     ) -> Result<Option<Self>, ServeError> {
         let audit = &config.audit;
         let Some(path) = &audit.signing_key else {
@@ -89,6 +93,8 @@ impl Notary {
             every: audit.checkpoint_every,
             alarms,
             newest: watch::Sender::new(None),
+            copy,
+            next: None,
         }))
     }
 
@@ -124,7 +130,7 @@ impl Notary {
 
     /// Takes what is new, and signs it if that is due; returns when to look again, or nothing if
     /// never.
-    async fn look(&self, is_due: bool) -> Option<Duration> {
+    async fn look(&mut self, is_due: bool) -> Option<Duration> {
         match self.catch_up(is_due).await {
             Ok(signed) => {
                 self.alarms.clear(LOG);
@@ -138,20 +144,28 @@ impl Notary {
                 None
             }
             Err(Stopped::Failed(cause)) => {
+                self.next = None;
                 tracing::error!(%cause, "cannot sign a checkpoint; it will be tried again");
                 Some(FAILED_PAUSE)
             }
         }
     }
 
-    async fn catch_up(&self, is_due: bool) -> Result<Option<SignedCheckpoint>, Stopped> {
+    async fn catch_up(&mut self, is_due: bool) -> Result<Option<SignedCheckpoint>, Stopped> {
         loop {
-            let from = self.on_tree(SignedTree::next_seq).await?;
-            let page = self.store.scan(Scan::Records { from }, PAGE).await;
+            let from = match self.next {
+                Some(next) => next,
+                None => self.on_tree(SignedTree::next_seq).await?,
+            };
+            let page = records::page(&*self.store, from).await;
             let page = page.map_err(|cause| Stopped::Failed(cause.to_string()))?;
             let count = page.len();
-            let entries: Vec<Entry> = page.into_iter().filter_map(record).collect();
-            self.on_tree(move |tree| tree.take(&entries)).await?;
+            if count > 0 {
+                // A copy that is slow, or that there is not, reads the log by itself.
+                self.copy.try_send(Arc::clone(&page)).unwrap_or_default();
+                self.on_tree(move |tree| tree.take(&page)).await?;
+            }
+            self.next = Some(from.saturating_add(count as u64));
             if count < PAGE {
                 return if is_due { self.on_tree(SignedTree::sign).await } else { Ok(None) };
             }
@@ -167,10 +181,6 @@ impl Notary {
         let worked = tokio::task::spawn_blocking(move || work(&mut tree.lock())).await;
         worked.map_err(|cause| Stopped::Failed(cause.to_string()))?
     }
-}
-
-fn record(found: Found) -> Option<Entry> {
-    if let Found::Record(entry) = found { Some(entry) } else { None }
 }
 
 /// Where the tree is, below the store's folder.

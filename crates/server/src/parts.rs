@@ -1,11 +1,12 @@
 //! What the gate needs from the outside, made from the configuration and the system.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use gate::Parts;
 use gate::limits::RateLimits;
-use gate::ports::{Clock, FieldSealer, Ids, Store};
+use gate::ports::{Clock, FieldSealer, Store};
 use gate::registry::Registration;
 use gate::settings::{
     CircuitScope, CircuitSettings, DeliverySettings, Offline, Settings, Validation,
@@ -14,7 +15,9 @@ use gate::types::{AgentId, Timestamp};
 use identity::SealingKey;
 use inspect::{Dlp, SealError};
 
+use crate::background::{Computations, Room};
 use crate::config::{self, Agent, Config};
+use crate::ids::RandomIds;
 use crate::serve::ServeError;
 
 /// The system's wall clock.
@@ -28,15 +31,11 @@ impl Clock for SystemClock {
         let micros = since.map_or(0, |since| since.as_micros());
         Timestamp::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
-}
 
-/// Random numbers of the operating system's quality.
-#[derive(Debug, Clone, Copy, Default)]
-struct RandomIds;
-
-impl Ids for RandomIds {
-    fn random(&self) -> u128 {
-        uuid::Uuid::new_v4().as_u128()
+    #[expect(clippy::disallowed_methods, reason = "this is the clock behind the port")]
+    fn elapsed(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
     }
 }
 
@@ -63,8 +62,14 @@ impl FieldSealer for KeySealer {
 /// # Errors
 ///
 /// Returns [`ServeError::Rules`] when the inspection rules do not compile; a configuration that
-/// was loaded has been checked for that.
+/// was loaded has been checked for that. Returns [`ServeError::Threads`] when no thread can be
+/// started for long computations.
 pub fn gate_parts(config: &Config, store: Arc<dyn Store>) -> Result<Parts, ServeError> {
+    let limits = &config.server.limits;
+    let room = Room {
+        all_max: limits.large_payloads_max,
+        each_max: limits.large_payloads_per_identity_max,
+    };
     let agents = config.agents.iter().filter_map(|(id, agent)| {
         let id = AgentId::parse(id).ok()?;
         let registration = registration(config, id.as_str(), agent);
@@ -72,9 +77,12 @@ pub fn gate_parts(config: &Config, store: Arc<dyn Store>) -> Result<Parts, Serve
     });
     Ok(Parts {
         store,
+        observers: Vec::new(),
+        tracer: None,
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
         sealer: Arc::new(KeySealer),
+        aside: Arc::new(Computations::start(room).map_err(ServeError::Threads)?),
         settings: settings(config),
         agents: agents.collect::<BTreeMap<_, _>>(),
         operators: config.operators.clone(),
@@ -139,7 +147,11 @@ fn settings(config: &Config) -> Settings {
             request_timeout: delivery.request_timeout,
             envelope_bytes_max: delivery.envelope_bytes_max,
             hops_max: delivery.hops_max,
+            idempotency: Duration::from_secs(delivery.idempotency_seconds),
+            idempotency_keys_max: usize::try_from(delivery.idempotency_keys_max)
+                .unwrap_or(usize::MAX),
             sessions_per_agent_max: config.server.limits.sessions_per_agent_max,
+            trace_bytes_max: delivery.trace_bytes_max,
         },
     }
 }

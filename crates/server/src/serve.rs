@@ -3,23 +3,28 @@
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use ::telemetry::Worker;
 use gate::Gate;
 use gate::ports::{Clock as _, Store};
 
-use store::{Bounds, Condition, Durability, Embedded, FatalHook, OpenError, Options};
+use store::{Bounds, Durability, Embedded, FatalHook, OpenError, Options};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::background::Background;
 use crate::config::{self, Config};
-use crate::copy::AuditCopy;
+use crate::copy::{self, AuditCopy};
 use crate::doors::grpc;
+use crate::metrics::Metrics;
 use crate::notary::Notary;
+use crate::operations;
 use crate::parts::{SystemClock, gate_parts};
 use crate::readiness;
 use crate::source::Source;
+use crate::telemetry::Spans;
 use crate::workload_api::WorkloadStartError;
 
 /// Why a server did not start or did not go on.
@@ -48,8 +53,11 @@ pub enum ServeError {
         /// What the system said.
         cause: std::io::Error,
         /// What to do.
-        advice: &'static str,
+        advice: String,
     },
+    /// The system gives no further threads.
+    #[error("cannot start a thread: {0}; raise the limit of threads of the server's user")]
+    Threads(std::io::Error),
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -72,6 +80,7 @@ impl ServeError {
             Self::AuditFile(_) => "audit_file",
             Self::AuditKey(_) => "audit_key",
             Self::Listen { .. } => "listen_failed",
+            Self::Threads(_) => "no_threads",
             Self::Open(cause) => cause.code(),
             Self::Store(_) => "store_failed",
             Self::StoreLost(_) => "store_lost",
@@ -101,7 +110,7 @@ pub async fn serve(
     let engine = open_engine(&config, fatal).await?;
     let store: Arc<dyn Store> = Arc::<Embedded>::clone(&engine);
     let mut running = start(&config, store).await?;
-    running.follow(engine.condition());
+    running.follow(&engine);
     ready(running.address());
     let lost = tokio::select! {
         () = shutdown => None,
@@ -162,6 +171,7 @@ fn bounds(config: &Config) -> Bounds {
         agent_letters_max: letters(delivery.dead_letters_max),
         agent_letter_bytes_max: letters(delivery.dead_letter_bytes_max),
         statuses_max: usize::try_from(delivery.statuses_max).unwrap_or(usize::MAX),
+        sent_max: usize::try_from(delivery.idempotency_keys_max).unwrap_or(usize::MAX),
     }
 }
 
@@ -169,12 +179,15 @@ fn bounds(config: &Config) -> Bounds {
 pub struct Running {
     gate: Arc<Gate>,
     address: SocketAddr,
+    operations: Option<SocketAddr>,
+    engine: Arc<OnceLock<Arc<Embedded>>>,
     health: grpc::HealthReporter,
     following: Option<JoinHandle<()>>,
     patience: std::time::Duration,
     accepting: watch::Sender<bool>,
     copying: watch::Sender<bool>,
     followers: Vec<JoinHandle<()>>,
+    exporting: Option<(Arc<Spans>, JoinHandle<()>)>,
 }
 
 impl std::fmt::Debug for Running {
@@ -193,18 +206,26 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
     let now = i64::try_from(SystemClock.now().seconds()).unwrap_or(i64::MAX);
     let tls = Source::open(server, now).await?;
     let copy = AuditCopy::open(&config.gateway.audit, &store)?;
-    let notary = Notary::open(config, &store)?;
-    let socket = bind(server.listen).await?;
-    let address = socket.local_addr().map_err(|cause| ServeError::Listen {
-        address: server.listen,
-        cause,
-        advice: "",
-    })?;
-    let parts = gate_parts(config, store)?;
+    let (to_copy, read) = mpsc::channel(copy::PAGES_AHEAD);
+    let notary = Notary::open(config, &store, to_copy)?;
+    let (socket, address) = bind(server.listen, "server.listen").await?;
+    let watched = match server.operations {
+        Some(listen) => Some(bind(listen, "server.operations.listen").await?),
+        None => None,
+    };
+    let operations = watched.as_ref().map(|(_, address)| *address);
+    let mut parts = gate_parts(config, store)?;
+    let export = export(config)?;
+    if let Some((spans, _)) = &export {
+        spans.attach(&mut parts);
+    }
     let gate = Gate::open(parts).await.map_err(ServeError::Store)?;
     let (routes, health) =
         grpc::routes(&gate, &server.limits, config.validation.state_bytes_max).await;
     let accepting = watch::Sender::new(false);
+    let measures = Arc::new(grpc::DoorMeasures::default());
+    let metrics = Metrics::new(&gate, &measures, &health, accepting.subscribe());
+    let engine = Arc::clone(&metrics.engine);
     let listener = grpc::Listener {
         socket,
         tls: tls.in_force(),
@@ -212,18 +233,44 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
         gate: Arc::clone(&gate),
         routes,
         limits: server.limits,
+        measures,
+        background: Arc::new(Background::start().map_err(ServeError::Threads)?),
     };
     gate.tasks().spawn(listener.run(accepting.subscribe()));
     gate.tasks().spawn(tls.follow(Arc::clone(&gate), accepting.subscribe()));
     let copying = watch::Sender::new(false);
     // Not tasks of the gate: they go on until the gate's last record is written.
     let tasks = gate::tasks::Tasks::default();
-    let copy = copy.map(|copy| tasks.spawn(copy.run(copying.subscribe())));
+    let copy = copy.map(|copy| tasks.spawn(copy.run(copying.subscribe(), read)));
     let notary = notary.map(|notary| tasks.spawn(notary.run(copying.subscribe(), health.clone())));
-    let followers = copy.into_iter().chain(notary).collect();
-    let patience = server.limits.drain_timeout;
-    let following = None;
-    Ok(Running { gate, address, health, following, patience, accepting, copying, followers })
+    let work = |(spans, worker): (Arc<Spans>, _)| (spans.work(worker, metrics.clone()), spans);
+    let exporting = export.map(work).map(|(work, spans)| (spans, tasks.spawn(work.run())));
+    // It tells of the end until there is nothing more to tell.
+    let watching = watched
+        .map(|(socket, _)| tasks.spawn(operations::run(socket, metrics, copying.subscribe())));
+    let followers = copy.into_iter().chain(notary).chain(watching).collect();
+    Ok(Running {
+        gate,
+        address,
+        operations,
+        engine,
+        health,
+        following: None,
+        patience: server.limits.drain_timeout,
+        accepting,
+        copying,
+        followers,
+        exporting,
+    })
+}
+
+/// Makes the export of traces and metrics, if it is on; what it masks follows the rules for
+/// payloads.
+fn export(config: &Config) -> Result<Option<(Arc<Spans>, Worker)>, ServeError> {
+    let Some(settings) = &config.gateway.telemetry else { return Ok(None) };
+    let dlp = inspect::Dlp::compile(&config.gateway.dlp);
+    let dlp = dlp.map_err(|cause| ServeError::Rules(cause.to_string()))?;
+    Ok(Some(Spans::new(settings, dlp)))
 }
 
 impl Running {
@@ -233,6 +280,12 @@ impl Running {
         self.address
     }
 
+    /// Returns the bound address of metrics and health, if they are configured.
+    #[must_use]
+    pub const fn operations(&self) -> Option<SocketAddr> {
+        self.operations
+    }
+
     /// Returns the gate behind the doors.
     #[must_use]
     pub const fn gate(&self) -> &Arc<Gate> {
@@ -240,8 +293,11 @@ impl Running {
     }
 
     /// Tells health clients from now on that the server does not serve while its store takes no
-    /// batches.
-    pub fn follow(&mut self, condition: watch::Receiver<Condition>) {
+    /// batches; from now on its numbers are told too.
+    pub fn follow(&mut self, engine: &Arc<Embedded>) {
+        let condition = engine.condition();
+        // The first one stays.
+        drop(self.engine.set(Arc::clone(engine)));
         let closing = self.accepting.subscribe();
         let follow = readiness::follow(self.health.clone(), condition, closing);
         self.following = Some(self.gate.tasks().spawn(follow));
@@ -260,17 +316,26 @@ impl Running {
         for follower in self.followers {
             drop(follower.await);
         }
+        if let Some((spans, exporting)) = self.exporting {
+            spans.close();
+            drop(exporting.await);
+        }
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|cause| {
+async fn bind(
+    address: SocketAddr,
+    key: &'static str,
+) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let bound = TcpListener::bind(address).await;
+    let bound = bound.and_then(|socket| socket.local_addr().map(|bound| (socket, bound)));
+    bound.map_err(|cause| {
         let advice = if cause.kind() == ErrorKind::AddrInUse {
-            "another program uses this port; stop it or set another `server.listen`"
+            format!("another program uses this port; stop it or set another `{key}`")
         } else if cause.kind() == ErrorKind::AddrNotAvailable {
-            "this machine does not have that address; set another `server.listen`"
+            format!("this machine does not have that address; set another `{key}`")
         } else {
-            "check `server.listen`; ports below 1024 need a privilege"
+            format!("check `{key}`; ports below 1024 need a privilege")
         };
         ServeError::Listen { address, cause, advice }
     })

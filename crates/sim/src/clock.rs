@@ -40,4 +40,8 @@ impl Clock for JumpingClock {
     fn now(&self) -> Timestamp {
         self.base.lock().after(self.started.elapsed())
     }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
 }

@@ -140,6 +140,8 @@ impl Plan {
             },
             delivery: DeliverySettings {
                 hops_max: 16,
+                idempotency: Duration::from_secs(86_400),
+                idempotency_keys_max: 1_000,
                 max_in_flight: 10,
                 in_flight_bytes_max: 1 << 20,
                 reclaim_idle: Duration::from_secs(30),
@@ -151,6 +153,7 @@ impl Plan {
                 request_timeout: Duration::from_secs(60),
                 envelope_bytes_max: 4 << 20,
                 sessions_per_agent_max: 4,
+                trace_bytes_max: 1 << 20,
             },
         }
     }

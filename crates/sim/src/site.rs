@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gate::ports::{FieldSealer, Ids};
+use gate::ports::{FieldSealer, Ids, InPlace};
 use gate::tasks::Tasks;
 use gate::types::AgentId;
 use gate::{Gate, Parts};
@@ -114,11 +114,14 @@ impl Site {
             clock,
             ids: Arc::new(Numbers(Mutex::new(Chance::of(self.draw(), SITE)))),
             sealer: Arc::new(NoSealer),
+            aside: Arc::new(InPlace),
             settings: self.plan.settings(),
             agents: self.plan.registrations(),
             operators: BTreeSet::new(),
             rules: self.plan.rules.clone(),
             dlp: no_inspection()?,
+            observers: Vec::new(),
+            tracer: None,
         })
     }
 }

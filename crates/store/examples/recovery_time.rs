@@ -79,6 +79,7 @@ async fn fill(store: &Embedded, from: u128) -> Result<(), StoreError> {
         holder,
         count: usize::MAX,
         bytes: usize::MAX,
+        or_one: true,
         now,
         reclaim_after: Duration::from_secs(30),
         release: Vec::new(),

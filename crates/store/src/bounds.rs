@@ -30,6 +30,8 @@ pub struct Bounds {
     pub agent_letter_bytes_max: u64,
     /// Finished messages whose end is remembered; the oldest is forgotten for a new one.
     pub statuses_max: usize,
+    /// Idempotency keys of one sender that are remembered; the oldest is forgotten for a new one.
+    pub sent_max: usize,
 }
 
 impl Default for Bounds {
@@ -46,6 +48,7 @@ impl Default for Bounds {
             agent_letters_max: 250_000,
             agent_letter_bytes_max: 1 << 30,
             statuses_max: 100_000,
+            sent_max: 32_768,
         }
     }
 }
@@ -162,6 +165,7 @@ pub(crate) fn size_of(batch: &Batch) -> Result<usize, StoreError> {
             }
             Op::Record { body, .. } => body.len(),
             Op::Settle { .. }
+            | Op::Remember(_)
             | Op::Count { .. }
             | Op::Expire { .. }
             | Op::Revive { .. }
@@ -185,6 +189,7 @@ pub(crate) fn moment_of(batch: &Batch) -> Option<Timestamp> {
         Op::Enqueue(entry) => Some(entry.accepted_at),
         Op::Put { .. }
         | Op::Delete { .. }
+        | Op::Remember(_)
         | Op::Revive { .. }
         | Op::Drop { .. }
         | Op::Record { .. } => None,

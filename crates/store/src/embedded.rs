@@ -4,6 +4,8 @@
 //! what it means is in `state`, what may be done in `plan`, what is on disk in
 //! `docs/log-format.md`. There is no clock here: time comes with what is asked.
 
+mod ahead;
+mod applied;
 mod archive;
 mod bells;
 mod bodies;
@@ -13,6 +15,7 @@ mod committer;
 mod condition;
 mod disk;
 mod error;
+mod figures;
 mod folder;
 mod frame;
 mod group;
@@ -44,6 +47,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::condition::Condition;
 pub use self::error::OpenError;
+pub use self::figures::Figures;
 use self::group::{Request, Waiting};
 pub use self::options::{Durability, FatalHook, Options};
 pub use self::salts::{erase_salts, read_salt};
@@ -91,6 +95,12 @@ impl Embedded {
         self.shared.fatal.watch()
     }
 
+    /// Returns the numbers of this moment.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.shared.figures()
+    }
+
     /// Ends the store in an orderly way: finishes what waits and makes a last checkpoint, so
     /// that the next start is quick. Blocks until that is done; later commits are refused.
     ///
@@ -102,15 +112,18 @@ impl Embedded {
         self.shared.fatal.error().map_or(Ok(()), Err)
     }
 
-    /// Hands a batch over to the committer.
-    fn hand_over(&self, batch: Batch) -> Result<oneshot::Receiver<Answer>, StoreError> {
-        let bytes = size_of(&batch)?;
+    /// Hands batches over to the committer.
+    fn hand_over(&self, batches: Vec<Batch>) -> Result<oneshot::Receiver<Answers>, StoreError> {
+        let mut bytes = 0_usize;
+        for batch in &batches {
+            bytes = bytes.saturating_add(size_of(batch)?);
+        }
         if let Some(error) = self.shared.fatal.error() {
             return Err(error);
         }
         let waiting = self.shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
-        let request = Request::Commit(Waiting { batch, bytes, answer });
+        let request = Request::Commit(Waiting { batches, bytes, answer });
         let sent = if waiting > self.shared.options.waiting_bytes_max {
             Err(StoreError::Busy)
         } else {
@@ -120,6 +133,12 @@ impl Embedded {
             self.shared.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         sent.map(|()| answered)
+    }
+
+    /// Says why the committer did not answer.
+    fn gone(&self) -> StoreError {
+        let closed = || StoreError::Unreachable("the store was closed".to_owned());
+        self.shared.fatal.error().unwrap_or_else(closed)
     }
 
     /// Leases in memory; wakes those who wait for what was released.
@@ -182,12 +201,17 @@ impl Drop for Embedded {
     }
 }
 
-/// What the committer answers.
-type Answer = Result<(), StoreError>;
+/// What the committer answers, for each batch.
+type Answers = Vec<Result<(), StoreError>>;
 
 impl Store for Embedded {
     fn read(&self, what: Read) -> BoxFuture<'_, Result<Option<Found>, StoreError>> {
-        let found = look::read(&mut self.shared.state.lock(), what);
+        let found = if what == Read::RecordCount {
+            let next = self.shared.recent.lock().next_seq();
+            Some(Found::RecordCount(next.saturating_sub(1)))
+        } else {
+            look::read(&mut self.shared.state.lock(), what)
+        };
         async move {
             let Some(Found::DeadLetter(letter)) = found else { return Ok(found) };
             let shared = Arc::clone(&self.shared);
@@ -212,12 +236,37 @@ impl Store for Embedded {
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
-        let handed = self.hand_over(batch);
+        let handed = self.hand_over(vec![batch]);
         async move {
-            let gone = || StoreError::Unreachable("the store was closed".to_owned());
-            handed?
-                .await
-                .unwrap_or_else(|_closed| Err(self.shared.fatal.error().unwrap_or_else(gone)))
+            let answers = handed?.await.map_err(|_closed| self.gone())?;
+            answers.into_iter().next().unwrap_or_else(|| Err(self.gone()))
+        }
+        .boxed()
+    }
+
+    fn commit_each(&self, batches: Vec<Batch>) -> BoxFuture<'_, Vec<Result<(), StoreError>>> {
+        let mut refused = Vec::with_capacity(batches.len());
+        let mut taken = Vec::with_capacity(batches.len());
+        for batch in batches {
+            match size_of(&batch) {
+                Ok(_) => {
+                    refused.push(None);
+                    taken.push(batch);
+                }
+                Err(error) => refused.push(Some(error)),
+            }
+        }
+        let handed = self.hand_over(taken);
+        async move {
+            let (mut answers, otherwise) = match handed {
+                Ok(answered) => match answered.await {
+                    Ok(answers) => (answers.into_iter(), self.gone()),
+                    Err(_closed) => (Vec::new().into_iter(), self.gone()),
+                },
+                Err(error) => (Vec::new().into_iter(), error),
+            };
+            let mut next = || answers.next().unwrap_or_else(|| Err(otherwise.clone()));
+            refused.into_iter().map(|refused| refused.map_or_else(&mut next, Err)).collect()
         }
         .boxed()
     }

@@ -11,7 +11,7 @@ pub mod suite;
 
 pub use bounds::Bounds;
 pub use embedded::{
-    AuditTrail, Condition, Durability, Embedded, FatalHook, OpenError, Options, erase_salts,
-    read_audit, read_salt,
+    AuditTrail, Condition, Durability, Embedded, FatalHook, Figures, OpenError, Options,
+    erase_salts, read_audit, read_salt,
 };
 pub use memory::Memory;

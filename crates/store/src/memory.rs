@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use gate::limits::SlidingWindow;
 use gate::ports::{
-    Batch, Claim, CounterClass, Entry, Found, Key, Leases, MessageView, Read, Scan, Store,
+    Batch, Claim, CounterClass, Entry, Found, Key, Leases, MessageView, Read, Scan, Sent, Store,
     StoreError,
 };
 use gate::types::{AgentId, SessionId, Timestamp};
@@ -69,6 +69,7 @@ impl Memory {
             })?;
         }
         state.touch(touched);
+        state.forget_keys(self.bounds.sent_max);
         inner.state = state;
         for body in records {
             let link = inner.chain.append(&body);
@@ -91,7 +92,7 @@ impl Default for Memory {
 
 impl Store for Memory {
     fn read(&self, what: Read) -> BoxFuture<'_, Result<Option<Found>, StoreError>> {
-        let found = self.inner.lock().state.read(what);
+        let found = self.inner.lock().read(what);
         Box::pin(async move { Ok(found) })
     }
 
@@ -152,6 +153,8 @@ struct State {
     next_letter: u64,
     /// Finished messages, oldest first.
     statuses: VecDeque<MessageView>,
+    /// What keys have made, oldest first.
+    sent: Vec<Sent>,
     windows: BTreeMap<(AgentId, CounterClass), SlidingWindow>,
     /// The number of the latest change of any queue, and of each agent's that holds messages.
     changes: u64,

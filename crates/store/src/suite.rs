@@ -10,6 +10,7 @@ mod leases;
 mod letters;
 mod queues;
 mod restarts;
+mod sent;
 mod shares;
 mod values;
 mod windows;
@@ -71,6 +72,7 @@ pub const fn bounds() -> Bounds {
         agent_letters_max: 3,
         agent_letter_bytes_max: 2_500,
         statuses_max: 3,
+        sent_max: 3,
     }
 }
 
@@ -103,6 +105,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         windows::CASES,
         audit_log::CASES,
         restarts::CASES,
+        sent::CASES,
     ]
     .into_iter()
     .flatten()

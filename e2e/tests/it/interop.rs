@@ -129,6 +129,48 @@ async fn operators_administer_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn native_sessions_are_what_their_contract_says() {
+    let site = Site::new(&json!({
+        "agents": { "alice": { "allow": ["bob"] }, "bob": { "allow": ["alice"] } },
+        "gateway": { "rate_limit": roomy() },
+        "delivery": { "retry_backoff_ms": 50 },
+    }))
+    .unwrap();
+    test("test_native.py", &site).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_published_again_after_a_kill_makes_no_second_message() {
+    let site = Site::new(&json!({
+        "agents": { "alice": { "allow": ["bob"] }, "bob": {} },
+        "gateway": { "rate_limit": roomy() },
+    }))
+    .unwrap();
+    let gate = site.start().await.unwrap();
+    let publish = Foreign::new(&site, &gate, "native_retry.py").unwrap();
+    let known = publish.ask(&json!({ "count": 600, "known": null })).await.unwrap();
+    let gate = gate.crash(&site).await.unwrap();
+    let again = Foreign::new(&site, &gate, "native_retry.py").unwrap();
+    let after = again.ask(&json!({ "count": 600, "known": known })).await.unwrap();
+    let known = known.as_object().unwrap();
+    assert!(known.len() >= 200, "{known:?}");
+    for (item, before) in known {
+        let now = &after["outcomes"][item];
+        assert_eq!((&now["id"], &now["duplicate"]), (&before["id"], &json!(true)), "item {item}");
+    }
+    let delivered = after["delivered"].as_array().unwrap();
+    let numbers: Vec<u64> = delivered.iter().map(|one| one[0].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (0..600).collect::<Vec<_>>(), "each once, in their order");
+    for one in delivered {
+        assert_eq!(one[1], after["outcomes"][one[0].to_string()]["id"]);
+    }
+    assert_eq!(after["extra"], json!([]));
+    gate.stop().await.unwrap();
+    let verdict = site.audit(&["verify"]).await.unwrap().ok().unwrap().json().unwrap();
+    assert_eq!(verdict["ok"], true, "{verdict}");
+}
+
+#[tokio::test]
 async fn an_offline_target_is_refused_where_the_configuration_says_so() {
     let site = Site::new(&json!({
         "agents": { "alice": { "allow": ["bob"] }, "bob": { "allow": ["alice"] } },

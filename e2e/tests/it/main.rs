@@ -5,6 +5,8 @@ mod audit;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod cli;
@@ -14,3 +16,5 @@ mod identity;
 mod interop;
 #[cfg(test)]
 mod restart;
+#[cfg(test)]
+mod telemetry;

@@ -20,20 +20,37 @@ use wire::palisade::bus::v1::bus_service_server::{BusService, BusServiceServer};
 
 use crate::site::{Peer, Site};
 
+pub(crate) mod native;
 mod operators;
 
 /// What the gate heard, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Heard {
-    Hello { agent: String, instance: String, replies_only: bool },
+    Hello {
+        agent: String,
+        instance: String,
+        replies_only: bool,
+    },
     Ack(String),
-    Nack { delivery: String, reason: String, retryable: bool },
+    Nack {
+        delivery: String,
+        reason: String,
+        retryable: bool,
+    },
     Heartbeat,
     HalfClosed(String),
-    Sent { from: String, data: String },
-    Asked { correlation: String, timeout_ms: i32 },
+    Sent {
+        from: String,
+        data: String,
+    },
+    Asked {
+        correlation: String,
+        timeout_ms: i32,
+    },
     Key(String),
     CallRefused,
+    /// A frame of the native session with so many publishes.
+    Frame(usize),
 }
 
 type ToClient = mpsc::Sender<Result<mas::ServerEvent, Status>>;
@@ -46,6 +63,7 @@ struct Inside {
     refusals: VecDeque<Status>,
     /// Answers to the next unary calls.
     call_refusals: VecDeque<Status>,
+    bus: native::Bus,
 }
 
 #[derive(Clone)]
@@ -130,6 +148,7 @@ impl Gate {
     /// Breaks all connections without a word.
     pub(crate) fn cut(&self) {
         self.doors.inside().sessions.clear();
+        self.forget_native();
         self.site.cut();
     }
 }
@@ -246,12 +265,15 @@ impl RuntimeService for Doors {
         let from = peer(&request);
         let hops = request.metadata().get("palisade-hops");
         let hops: u32 = hops.map_or(0, |hops| hops.to_str().unwrap().parse().unwrap());
+        let parent = request.metadata().get("traceparent").map(|text| text.to_str().unwrap());
+        let state = request.metadata().get("tracestate").map(|text| text.to_str().unwrap());
+        let meta = json!({ "hops": hops, "traceparent": parent, "tracestate": state });
         let mas::SendRequest { target_id, data_json, .. } = request.into_inner();
         self.heard.send(Heard::Sent { from: from.clone(), data: data_json.clone() }).await.unwrap();
         if target_id == "silent" {
             std::future::pending::<()>().await;
         }
-        self.pass(&from, &target_id, &data_json, &json!({ "hops": hops })).await;
+        self.pass(&from, &target_id, &data_json, &meta).await;
         Ok(Response::new(mas::SendResponse { message_id: "m1".to_owned() }))
     }
 
@@ -261,6 +283,8 @@ impl RuntimeService for Doors {
     ) -> Result<Response<mas::RequestResponse>, Status> {
         self.check_call()?;
         let from = peer(&request);
+        let parent = request.metadata().get("traceparent").cloned();
+        let parent = parent.as_ref().map(|text| text.to_str().unwrap());
         let request = request.into_inner();
         let correlation_id = format!("{from}.{}", request.message_type);
         let asked =
@@ -270,7 +294,11 @@ impl RuntimeService for Doors {
             let meta = json!({ "correlation_id": correlation_id, "is_reply": true });
             self.pass("hasty", &from, &request.data_json, &meta).await;
         }
-        let meta = json!({ "correlation_id": correlation_id, "expects_reply": true });
+        let meta = json!({
+            "correlation_id": correlation_id,
+            "expects_reply": true,
+            "traceparent": parent,
+        });
         self.pass(&from, &request.target_id, &request.data_json, &meta).await;
         let message_id = "m1".to_owned();
         Ok(Response::new(mas::RequestResponse { message_id, correlation_id }))
@@ -329,6 +357,15 @@ impl RuntimeService for Doors {
 
 #[tonic::async_trait]
 impl BusService for Doors {
+    type SessionStream = native::Frames;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<bus::ClientFrame>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        self.open_native(request).await
+    }
+
     async fn message_status(
         &self,
         request: Request<bus::MessageStatusRequest>,

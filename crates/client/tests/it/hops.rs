@@ -1,5 +1,7 @@
-//! Hops: the gate is told how many messages led to the one that is sent.
+//! What led to what: the gate is told how many messages came before the one that is sent, and in
+//! which trace it is.
 
+use palisade_client::TraceContext;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -34,4 +36,20 @@ async fn what_a_handler_sends_has_one_hop_more_than_what_it_handles() {
     assert_eq!(second.message.hops, 2);
     carol.send("alice", "anew", &json!({})).await.unwrap();
     assert_eq!(to_alice.next().await.unwrap().message.hops, 0);
+}
+
+#[tokio::test]
+async fn what_a_message_leads_to_stays_in_its_trace() {
+    let gate = Gate::start().await;
+    let (alice, bob) = (gate.connect("alice").await, gate.connect("bob").await);
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let trace = TraceContext::new(parent, Some("a=1")).unwrap();
+    let (mut to_alice, mut to_bob) = (alice.messages(), bob.messages());
+    alice.traced(trace.clone()).send("bob", "begin", &json!({})).await.unwrap();
+    let first = to_bob.next().await.unwrap();
+    assert_eq!(first.message.trace(), Some(&trace));
+    bob.caused_by(&first.message).send("alice", "on", &json!({})).await.unwrap();
+    assert_eq!(to_alice.next().await.unwrap().message.trace(), Some(&trace));
+    bob.send("alice", "anew", &json!({})).await.unwrap();
+    assert_eq!(to_alice.next().await.unwrap().message.trace(), None);
 }

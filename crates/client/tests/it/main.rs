@@ -11,6 +11,8 @@ mod gate;
 #[cfg(test)]
 mod hops;
 #[cfg(test)]
+mod native;
+#[cfg(test)]
 mod reconnecting;
 #[cfg(test)]
 mod renewing;
@@ -18,3 +20,5 @@ mod renewing;
 mod requests;
 #[cfg(test)]
 mod site;
+#[cfg(test)]
+mod spans;

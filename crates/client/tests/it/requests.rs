@@ -163,6 +163,13 @@ async fn an_operator_changes_rules_and_looks_at_dead_letters() {
     operator.drop_letter("m1").await.unwrap();
     assert!(matches!(operator.replay("m2").await, Err(Error::Refused(_))));
     assert!(matches!(operator.drop_letter("m2").await, Err(Error::Refused(_))));
+    let request = admin::TraceMessageRequest { message_id: "m1".to_owned(), records_max: 0 };
+    assert_eq!(operator.trace(request).await.unwrap().message_id, "m1");
+    let request = admin::OverviewRequest { interval_ms: 250, rows_max: 0 };
+    let mut pictures = operator.overview(request).await.unwrap();
+    assert_eq!(pictures.next().await.unwrap().at_ms, 250);
+    let ended = pictures.next().await;
+    assert!(matches!(ended, Err(Error::Refused(r)) if r.code == "draining"));
     gate.cut();
     assert!(operator.agents().await.is_err());
 }

@@ -134,6 +134,14 @@ impl Breaker {
         self.state
     }
 
+    pub(super) const fn opened_at(&self) -> Timestamp {
+        self.opened_at
+    }
+
+    pub(super) const fn failure_count(&self) -> u32 {
+        self.failure_count
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.state == State::Closed && self.failure_count == 0
     }

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use audit::Record;
 
-use super::Hub;
+use super::held::NO_TRACE;
+use super::{Hub, ReceiptKind};
+use crate::observe::{MessageStep, StepKind};
 use crate::ports::{Batch, Found, MessageView, Op, Scan, StoreError};
+use crate::types::Timestamp;
 
 // How often queues are searched; a message is never delivered after its time anyway.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -38,28 +41,53 @@ impl Hub {
         let now = self.clock.now();
         let due = self.store.scan(Scan::Expired { now }, PAGE).await?;
         let mut groups = Vec::with_capacity(due.len());
+        let mut views = Vec::with_capacity(due.len());
         for found in due {
             let Found::Message(view) = found else { continue };
             let expire = Op::Expire { message: view.message, at: now };
             groups.push(vec![expire, self.expired(&view)]);
+            views.push(view);
         }
         if groups.is_empty() {
             return Ok(0);
         }
         let count = groups.len();
-        match self.store.commit(Batch { ops: groups.iter().flatten().cloned().collect() }).await {
-            Ok(()) => return Ok(count),
+        match self.commit_together(&groups).await {
+            Ok(()) => {
+                views.iter().for_each(|view| self.note_expired(view, now));
+                return Ok(count);
+            }
             // A session got one of them at the last moment; the others still expire.
             Err(StoreError::Conflict { .. }) => {}
             Err(cause) => return Err(cause),
         }
-        for ops in groups {
+        for (ops, view) in groups.into_iter().zip(&views) {
             match self.store.commit(Batch { ops }).await {
-                Ok(()) | Err(StoreError::Conflict { .. }) => {}
+                Ok(()) => self.note_expired(view, now),
+                Err(StoreError::Conflict { .. }) => {}
                 Err(cause) => return Err(cause),
             }
         }
         Ok(count)
+    }
+
+    fn note_expired(&self, view: &MessageView, at: Timestamp) {
+        self.watch.measures.mine().expired(1);
+        self.followers.tell(view.message, ReceiptKind::Expired, view.attempts, "");
+        self.watch.moved(|| MessageStep {
+            kind: StepKind::Expired,
+            message: view.message,
+            sender: &view.sender,
+            target: &view.target,
+            message_type: "",
+            instance: None,
+            session: None,
+            attempt: view.attempts,
+            at,
+            handed_over: None,
+            bytes: 0,
+            trace: &NO_TRACE,
+        });
     }
 
     fn expired(&self, view: &MessageView) -> Op {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use audit::Record;
 
 use super::Hub;
-use super::session::{Held, Live};
+use super::held::Held;
+use super::live::Live;
+use crate::observe::StepKind;
 use crate::ports::{Batch, Op, Retry, Settlement, StoreError};
 use crate::types::{DeliveryId, SessionId};
 
@@ -52,11 +54,11 @@ impl Hub {
         self.trust(&live.agent, answers.len());
         let groups: Vec<Vec<Op>> =
             answers.iter().map(|(held, outcome)| self.ops(live, held, outcome)).collect();
-        if groups.len() > 1 {
-            let all = Batch { ops: groups.iter().flatten().cloned().collect() };
-            if self.store.commit(all).await.is_ok() {
-                return;
+        if groups.len() > 1 && self.commit_together(&groups).await.is_ok() {
+            for (held, outcome) in &answers {
+                self.note_settled(live, held, self.fate(held, outcome));
             }
+            return;
         }
         for ((held, outcome), ops) in answers.iter().zip(groups) {
             self.settle_one(live, held, outcome, &ops).await;
@@ -65,13 +67,17 @@ impl Hub {
 
     async fn settle_one(&self, live: &Live, held: &Held, outcome: &Outcome, ops: &[Op]) {
         match self.commit_until_done(live, ops).await {
-            Ok(()) => {}
+            Ok(()) => self.note_settled(live, held, self.fate(held, outcome)),
             Err(StoreError::Conflict { .. }) if *outcome == Outcome::Acknowledged => {
                 // Another session took the message over meanwhile. The receiver has it, so that
                 // lease is settled in its name; what its session says later finds nothing.
                 if let Some(holder) = self.take_from_holder(&live.agent, held.message) {
                     let ops: Vec<Op> = ops.iter().map(|op| held_by(op, holder.id)).collect();
-                    log_failure(live, self.commit_until_done(live, &ops).await);
+                    let answer = self.commit_until_done(live, &ops).await;
+                    if answer.is_ok() {
+                        self.note_settled(live, held, StepKind::Acknowledged);
+                    }
+                    log_failure(live, answer);
                 }
             }
             Err(StoreError::Full { .. }) => self.postpone(live, held).await,
@@ -83,6 +89,7 @@ impl Hub {
     pub(super) async fn bury(&self, live: &Live, held: &Held, code: &'static str, reason: &str) {
         let ops = self.burial(live, held, code, reason);
         match self.commit_until_done(live, &ops).await {
+            Ok(()) => self.note_settled(live, held, StepKind::DeadLettered { code }),
             Err(StoreError::Full { .. }) => self.postpone(live, held).await,
             answer => log_failure(live, answer),
         }
@@ -98,27 +105,45 @@ impl Hub {
         log_failure(live, self.commit_until_done(live, &[settle]).await);
     }
 
+    /// Commits groups of operations as one batch: all of them or none.
+    pub(super) async fn commit_together(&self, groups: &[Vec<Op>]) -> Result<(), StoreError> {
+        self.store.commit(Batch { ops: groups.iter().flatten().cloned().collect() }).await
+    }
+
     /// Commits, again and again while the store is busy or the disk is full, until the session
     /// ends; what it held is given back then.
     async fn commit_until_done(&self, live: &Live, ops: &[Op]) -> Result<(), StoreError> {
-        loop {
-            let answer = self.store.commit(Batch { ops: ops.to_vec() }).await;
-            let pause = match &answer {
-                Err(StoreError::Busy) => BUSY_PAUSE,
-                Err(StoreError::DiskFull) => DISK_FULL_PAUSE,
-                Ok(()) | Err(_) => return answer,
-            };
-            if live.is_ended() || self.is_closing() {
-                return answer;
-            }
-            tokio::time::sleep(pause).await;
-        }
+        let pause = |cause: &StoreError| {
+            let is_over = live.is_ended() || self.is_closing();
+            let is_full = *cause == StoreError::DiskFull;
+            let pause = if is_full { DISK_FULL_PAUSE } else { BUSY_PAUSE };
+            ((is_full || *cause == StoreError::Busy) && !is_over).then_some(pause)
+        };
+        self.commit_again(ops, pause).await
     }
 
     /// Commits operations that nobody waits for.
     pub(super) async fn commit_quietly(&self, ops: Vec<Op>, what: &'static str) {
-        if let Err(cause) = self.commit_patiently(Batch { ops }).await {
+        let mut tries = BUSY_TRIES;
+        let patient = |cause: &StoreError| {
+            tries = tries.saturating_sub(1);
+            (*cause == StoreError::Busy && tries > 0).then_some(BUSY_PAUSE)
+        };
+        if let Err(cause) = self.commit_again(&ops, patient).await {
             tracing::warn!(%cause, what, "cannot commit");
+        }
+    }
+
+    /// Commits, and again after each failure for which `pause` says how long to wait.
+    async fn commit_again(
+        &self,
+        ops: &[Op],
+        mut pause: impl FnMut(&StoreError) -> Option<Duration>,
+    ) -> Result<(), StoreError> {
+        loop {
+            let answer = self.store.commit(Batch { ops: ops.to_vec() }).await;
+            let Some(pause) = answer.as_ref().err().and_then(&mut pause) else { return answer };
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -137,14 +162,14 @@ impl Hub {
                     ops.extend(circuits.success(&held.sender, &live.agent));
                 }
             }
-            Outcome::Refused { reason, retryable } => {
-                if *retryable && held.attempt < self.settings.max_attempts {
+            Outcome::Refused { reason, .. } => {
+                let fate = self.fate(held, outcome);
+                if let StepKind::DeadLettered { code } = fate {
+                    ops.extend(self.burial(live, held, code, reason));
+                } else {
                     let not_before = now.after(self.backoff(held.attempt));
                     let how = Settlement::Retry(Retry { not_before, counts: true });
                     ops.push(Op::Settle { message: held.message, holder: live.id, how, at: now });
-                } else {
-                    let code = if *retryable { "attempts_exhausted" } else { "refused" };
-                    ops.extend(self.burial(live, held, code, reason));
                 }
                 // A message counts once: its retries say nothing new about the target.
                 if held.attempt == 1
@@ -155,6 +180,18 @@ impl Hub {
             }
         }
         ops
+    }
+
+    /// Returns how a delivery ends by its receiver's answer.
+    fn fate(&self, held: &Held, outcome: &Outcome) -> StepKind {
+        match outcome {
+            Outcome::Acknowledged => StepKind::Acknowledged,
+            Outcome::Refused { retryable: false, .. } => StepKind::DeadLettered { code: "refused" },
+            Outcome::Refused { .. } if held.attempt < self.settings.max_attempts => {
+                StepKind::Retried
+            }
+            Outcome::Refused { .. } => StepKind::DeadLettered { code: "attempts_exhausted" },
+        }
     }
 
     fn burial(&self, live: &Live, held: &Held, code: &'static str, reason: &str) -> Vec<Op> {
@@ -205,16 +242,6 @@ impl Hub {
     fn backoff(&self, attempt: u32) -> Duration {
         let doubled = 1_u32.checked_shl(attempt.saturating_sub(1).min(20)).unwrap_or(u32::MAX);
         self.settings.retry_backoff.saturating_mul(doubled).min(self.settings.retry_backoff_max)
-    }
-
-    async fn commit_patiently(&self, batch: Batch) -> Result<(), StoreError> {
-        for _ in 0..BUSY_TRIES {
-            match self.store.commit(batch.clone()).await {
-                Err(StoreError::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
-                answer => return answer,
-            }
-        }
-        Err(StoreError::Busy)
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) fn check(gate: &Gate, case: &mut Case, valid: Valid) -> Result<Permit
     match &request {
         Request::Message(message) => check_message(gate, case, message)?,
         Request::Administer(_) => case.decided_by = Some("operators list".to_owned()),
+        // The message was allowed when it was taken.
+        Request::Repeat(_) => {}
         Request::Open(_)
         | Request::Discover(_)
         | Request::ReadState

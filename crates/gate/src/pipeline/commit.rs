@@ -5,6 +5,7 @@
 //! no answer leaves without one, and what it answers is durable too.
 
 mod administer;
+mod hand_over;
 mod message;
 mod state;
 
@@ -13,33 +14,47 @@ use std::time::Duration;
 use super::inspect::Cleared;
 use crate::case::Case;
 use crate::gate::Gate;
+use crate::observe::Stage;
 use crate::ports::{Batch, Found, MessageView, Op, Read, StoreError};
 use crate::types::{AgentId, AgentView, Answer, MessageId, Refusal, Request, Unavailable};
+
+pub use hand_over::Handed;
+use hand_over::{Prepared, Step, finish, no, prepare};
 
 pub(super) async fn commit(
     gate: &Gate,
     case: &mut Case,
     verdict: Result<Cleared, Refusal>,
 ) -> Result<Answer, Refusal> {
-    let refusal = match verdict {
-        Ok(cleared) => match accept(gate, case, cleared).await {
+    let mut step = match prepare(gate, case, verdict) {
+        Prepared::Step(step) => step,
+        Prepared::Other(agent, request) => match accept(gate, case, request, agent).await {
             Ok(answer) => return Ok(answer),
-            Err(refusal) => refusal,
+            Err(refusal) => {
+                case.refused_at = Some(Stage::Commit);
+                no(gate, case, refusal)
+            }
         },
-        Err(refusal) => refusal,
     };
-    if let Some(circuits) = &gate.hub.circuits {
-        circuits.cancel(std::mem::take(&mut case.probe));
+    loop {
+        step = match step {
+            Step::Done(outcome) => return outcome,
+            Step::Commit(batch, then) => {
+                let answer = gate.store.commit(batch).await;
+                finish(gate, case, then, answer).await
+            }
+        };
     }
-    record_refusal(gate, case, refusal).await
 }
 
-async fn accept(gate: &Gate, case: &mut Case, cleared: Cleared) -> Result<Answer, Refusal> {
-    let (agent, request, envelope) = cleared.into_parts();
+/// Does what is no message: most of it asks for more than one answer of the store.
+async fn accept(
+    gate: &Gate,
+    case: &mut Case,
+    request: Request,
+    agent: Option<AgentId>,
+) -> Result<Answer, Refusal> {
     match (request, agent) {
-        (Request::Message(message), _) => {
-            message::deliver(gate, case, *message, envelope.unwrap_or_default()).await
-        }
         (Request::Administer(command), _) => administer::run(gate, case, command).await,
         (Request::Open(place), _) => {
             case.commit(gate, Vec::new()).await.map_err(|cause| refuse(case, &cause))?;
@@ -60,18 +75,25 @@ async fn accept(gate: &Gate, case: &mut Case, cleared: Cleared) -> Result<Answer
             Ok(Answer::Status(view))
         }
         (Request::RegisterKey(key), Some(agent)) => register_key(gate, case, &agent, &key).await,
-        (_, None) => Err(Refusal::Unavailable(Unavailable::Internal("no agent asks"))),
+        (Request::Message(_) | Request::Repeat(_), _) | (_, None) => {
+            Err(Refusal::Unavailable(Unavailable::Internal("no agent asks")))
+        }
     }
 }
 
 impl Case {
     /// Commits changes with the count of the call and the record of its acceptance.
     pub(super) async fn commit(&self, gate: &Gate, changes: Vec<Op>) -> Result<(), StoreError> {
+        gate.store.commit(self.batch(gate, changes)).await
+    }
+
+    /// Returns changes with the count of the call and the record of its acceptance.
+    fn batch(&self, gate: &Gate, changes: Vec<Op>) -> Batch {
         let mut ops = Vec::with_capacity(changes.len() + 2);
         ops.extend(self.count.clone());
         ops.extend(changes);
         ops.push(self.accepted(gate));
-        gate.store.commit(Batch { ops }).await
+        Batch { ops }
     }
 }
 
@@ -100,26 +122,6 @@ pub(super) fn unavailable(cause: &StoreError) -> Refusal {
         | StoreError::OverLimit { .. }
         | StoreError::Unreachable(_)
         | StoreError::Corrupt(_) => Refusal::Unavailable(Unavailable::Store(cause.to_string())),
-    }
-}
-
-async fn record_refusal(gate: &Gate, case: &mut Case, refusal: Refusal) -> Result<Answer, Refusal> {
-    // What is counted towards a limit is bounded by it; the rest is bounded here.
-    if case.count.is_none() && !gate.refusals.admit(case.principal_name(), refusal.code(), case.at)
-    {
-        return Err(refusal);
-    }
-    let record = || case.refused(gate, &refusal);
-    let mut ops: Vec<Op> = case.count.clone().into_iter().collect();
-    ops.push(record());
-    let mut answer = gate.store.commit(Batch { ops }).await;
-    if matches!(answer, Err(StoreError::OverLimit { .. })) {
-        answer = gate.store.commit(Batch { ops: vec![record()] }).await;
-    }
-    match answer {
-        Ok(()) => Err(refusal),
-        // Nothing is refused without a record either: the caller learns that we cannot answer.
-        Err(cause) => Err(unavailable(&cause)),
     }
 }
 

@@ -65,7 +65,8 @@ pub(super) fn limits(gate: &Gate, case: &Case, agent: &AgentId) -> RateLimits {
 const fn class(request: &Request) -> Option<CounterClass> {
     match request {
         Request::Message(_) => Some(CounterClass::Message),
-        Request::Discover(_)
+        Request::Repeat(_)
+        | Request::Discover(_)
         | Request::ReadState
         | Request::UpdateState(_)
         | Request::ResetState

@@ -2,6 +2,9 @@
 //!
 //! Texts become types here and are not checked again behind it.
 
+mod repeat;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ::inspect::Document;
@@ -9,11 +12,13 @@ use ::inspect::Document;
 use super::authenticate::Identified;
 use crate::case::Case;
 use crate::gate::Gate;
-use crate::ports::{Found, Key, Read};
+use crate::ports::{Found, Key, Read, Sent};
 use crate::types::{
     Action, AdminCommand, AgentId, CorrelationId, Hello, InstanceId, Message, MessageId,
     MessageKind, Outgoing, Pending, Refusal, Request, Unavailable,
 };
+
+pub(super) use repeat::find as find_repeat;
 
 /// A request that is well formed.
 #[derive(Debug)]
@@ -58,42 +63,55 @@ pub(super) async fn check(
         Action::Refused(refusal) => return Err(refusal),
         Action::Open(hello) => open(gate, &agent, hello)?,
         Action::Send { target, message } => {
-            let draft = Draft::check(gate, &agent, message)?;
+            let draft = Draft::check(gate, &agent, message).await?;
+            if let Some(sent) = draft.repeats(gate, case, ("send", &target)).await? {
+                return Ok(Valid { agent: Some(agent), request: Request::Repeat(sent) });
+            }
             draft.to(&target, MessageKind::Send, Duration::ZERO)?
         }
         Action::Request { target, message, timeout } => {
-            let draft = Draft::check(gate, &agent, message)?;
+            let draft = Draft::check(gate, &agent, message).await?;
+            if let Some(sent) = draft.repeats(gate, case, ("request", &target)).await? {
+                return Ok(Valid { agent: Some(agent), request: Request::Repeat(sent) });
+            }
             let correlation = CorrelationId::from_random(gate.ids.random());
             case.correlation = Some(correlation.to_string());
             let timeout = timeout.unwrap_or(gate.settings.delivery.request_timeout);
             draft.to(&target, MessageKind::Request { correlation }, timeout.min(TIMEOUT_MAX))?
         }
         Action::Reply { correlation, message } => {
-            let draft = Draft::check(gate, &agent, message)?;
+            let draft = Draft::check(gate, &agent, message).await?;
+            if let Some(sent) = draft.repeats(gate, case, ("reply", &correlation)).await? {
+                return Ok(Valid { agent: Some(agent), request: Request::Repeat(sent) });
+            }
             reply(gate, case, draft, &correlation).await?
         }
         Action::Discover { capabilities } => discover(capabilities)?,
         Action::ReadState => Request::ReadState,
-        Action::UpdateState { updates } => {
-            // LIMIT: validation.state_field_bytes_max
-            let max = gate.settings.validation.state_field_bytes_max;
-            if let Some(large) = updates.values().find(|value| value.len() > max) {
-                return Err(Refusal::StateTooLarge { bytes: large.len(), max });
-            }
-            Request::UpdateState(updates)
-        }
+        Action::UpdateState { updates } => update(gate, updates)?,
         Action::ResetState => Request::ResetState,
         Action::MessageStatus { message } => {
             Request::MessageStatus(MessageId::parse(&message).ok())
         }
-        Action::RegisterKey { key } => {
-            let checked = gate.sealer.check_key(&key);
-            checked.map_err(|reason| Refusal::Field { field: "sealing_key", reason })?;
-            Request::RegisterKey(key)
-        }
+        Action::RegisterKey { key } => register(gate, key)?,
         Action::Administer(_) => return Err(Refusal::WrongPrincipal { needs: "an operator" }),
     };
     Ok(Valid { agent: Some(agent), request })
+}
+
+fn update(gate: &Gate, updates: BTreeMap<String, String>) -> Result<Request, Refusal> {
+    // LIMIT: validation.state_field_bytes_max
+    let max = gate.settings.validation.state_field_bytes_max;
+    match updates.values().find(|value| value.len() > max) {
+        Some(large) => Err(Refusal::StateTooLarge { bytes: large.len(), max }),
+        None => Ok(Request::UpdateState(updates)),
+    }
+}
+
+fn register(gate: &Gate, key: String) -> Result<Request, Refusal> {
+    let checked = gate.sealer.check_key(&key);
+    checked.map_err(|reason| Refusal::Field { field: "sealing_key", reason })?;
+    Ok(Request::RegisterKey(key))
 }
 
 fn discover(capabilities: Vec<String>) -> Result<Request, Refusal> {
@@ -119,7 +137,9 @@ fn check_command(command: &AdminCommand) -> Result<(), Refusal> {
         | AdminCommand::ListDeadLetters { .. }
         | AdminCommand::ShowDeadLetter(_)
         | AdminCommand::ReplayDeadLetter(_)
-        | AdminCommand::DropDeadLetter(_) => Ok(()),
+        | AdminCommand::DropDeadLetter(_)
+        | AdminCommand::Overview
+        | AdminCommand::TraceMessage { .. } => Ok(()),
     }
 }
 
@@ -143,7 +163,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn check(gate: &Gate, sender: &AgentId, message: Outgoing) -> Result<Self, Refusal> {
+    async fn check(gate: &Gate, sender: &AgentId, message: Outgoing) -> Result<Self, Refusal> {
         let Outgoing { instance, message_type, payload, hops } = message;
         let instance = InstanceId::parse(&instance).or(Err(Refusal::InvalidInstance))?;
         if !gate.hub.is_connected(sender, &instance) {
@@ -153,10 +173,34 @@ impl Draft {
         if message_type.len() > max {
             return Err(Refusal::MessageTypeTooLong { bytes: message_type.len(), max });
         }
-        let document = Document::parse(&payload, &gate.settings.validation.payload)
-            .map_err(Refusal::Payload)?;
+        let (limits, bytes) = (gate.settings.validation.payload, payload.len());
+        let parsing = move || Document::parse(&payload, &limits);
+        let document = gate.compute(sender, bytes, parsing).await?.map_err(Refusal::Payload)?;
         let hops = check_hops(gate, hops.as_deref())?;
         Ok(Self { sender: sender.clone(), instance, message_type, document, hops })
+    }
+
+    /// Looks whether an earlier call with the same key made a message of the same content, of this
+    /// kind and towards this target or correlation.
+    async fn repeats(
+        &self,
+        gate: &Gate,
+        case: &mut Case,
+        (kind, towards): (&str, &str),
+    ) -> Result<Option<Sent>, Refusal> {
+        if case.key.is_empty() {
+            return Ok(None);
+        }
+        let ttl = case.ttl.unwrap_or_default().as_millis().to_le_bytes();
+        let content: [&[u8]; 5] = [
+            kind.as_bytes(),
+            towards.as_bytes(),
+            self.message_type.as_bytes(),
+            self.document.text().as_bytes(),
+            &ttl,
+        ];
+        repeat::note(case, &content)?;
+        repeat::find(gate, case, &self.sender).await
     }
 
     fn to(self, target: &str, kind: MessageKind, timeout: Duration) -> Result<Request, Refusal> {

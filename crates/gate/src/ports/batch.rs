@@ -105,6 +105,23 @@ pub struct Entry {
     pub expires_at: Timestamp,
 }
 
+/// What a sender's idempotency key has made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// Whose key it is.
+    pub sender: AgentId,
+    /// A hash of the key.
+    pub key: u128,
+    /// A hash of what was sent with it.
+    pub content: u128,
+    /// The message that it made.
+    pub message: MessageId,
+    /// The correlation of a request or reply.
+    pub correlation: Option<CorrelationId>,
+    /// When the key may be used for something else.
+    pub expires_at: Timestamp,
+}
+
 /// Which counter an accepted call adds to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum CounterClass {
@@ -177,6 +194,9 @@ pub enum Op {
     /// Appends a message to its queue; refused as full when the queue's bound is reached and as
     /// a conflict if the id exists.
     Enqueue(Entry),
+    /// Remembers what a key has made; refused as a conflict if the sender's key is remembered
+    /// already. The oldest keys of a sender are forgotten for new ones.
+    Remember(Sent),
     /// Ends a lease; refused as a conflict if `holder` no longer holds the message.
     Settle {
         /// Which message.
@@ -240,5 +260,25 @@ impl Batch {
     /// Adds a change.
     pub fn push(&mut self, op: Op) {
         self.ops.push(op);
+    }
+
+    /// Tells whether the batch may be held back for a moment, to be written with others: what it
+    /// says is said again if it is lost, because an unacknowledged message is delivered again.
+    #[must_use]
+    pub fn can_wait(&self) -> bool {
+        let can = |op: &Op| match op {
+            Op::Settle { how: Settlement::Acknowledged, .. } => true,
+            // What a circuit has seen comes with the acknowledgement that it saw.
+            Op::Put { key, .. } | Op::Delete { key, .. } => matches!(key, Key::Circuit { .. }),
+            Op::Settle { .. }
+            | Op::Count { .. }
+            | Op::Enqueue(_)
+            | Op::Remember(_)
+            | Op::Expire { .. }
+            | Op::Revive { .. }
+            | Op::Drop { .. }
+            | Op::Record { .. } => false,
+        };
+        !self.ops.is_empty() && self.ops.iter().all(can)
     }
 }

@@ -1,4 +1,5 @@
-//! The storage line: five methods that every engine has and one conformance suite checks.
+//! The storage line: five methods that every engine has and one conformance suite checks, and a
+//! sixth that one may have better.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-use super::{Batch, CounterClass, Key, QueueKey, Space};
+use super::{Batch, CounterClass, Key, QueueKey, Sent, Space};
 use crate::limits::RateLimits;
 use crate::types::{AgentId, MessageId, SessionId, Timestamp};
 
@@ -25,9 +26,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// Applies a batch atomically; returns when it is durable.
     ///
-    /// The batch is handed over before the first suspension: dropping the future afterwards
-    /// does not undo it.
+    /// The batch is handed over when the method returns: dropping the future afterwards does not
+    /// undo it. One that [can wait](Batch::can_wait) may be held back for some milliseconds.
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Applies batches, each by itself and in their order; returns an answer for each.
+    ///
+    /// All are handed over when the method returns. An engine that can take them at once does, so
+    /// that they cost less than one by one.
+    fn commit_each(&self, batches: Vec<Batch>) -> BoxFuture<'_, Vec<Result<(), StoreError>>> {
+        let handed: Vec<_> = batches.into_iter().map(|batch| self.commit(batch)).collect();
+        Box::pin(futures::future::join_all(handed))
+    }
 
     /// Leases queued messages to a session, in queue order.
     ///
@@ -49,6 +59,15 @@ pub enum Read {
     Message(MessageId),
     /// A dead letter with its envelope.
     DeadLetter(MessageId),
+    /// What a sender's key has made; nothing if it is not remembered. `now` judges expiry.
+    Sent {
+        /// Whose.
+        sender: AgentId,
+        /// A hash of the key.
+        key: u128,
+        /// The time to judge expiry by.
+        now: Timestamp,
+    },
     /// How much of an agent's windows is used.
     Window {
         /// Whose.
@@ -62,6 +81,8 @@ pub enum Read {
     },
     /// How many messages wait in an agent's queues.
     Depth(AgentId),
+    /// How many audit entries are durable: the number of the last one.
+    RecordCount,
 }
 
 /// What can be listed.
@@ -177,12 +198,16 @@ pub enum Found {
     Message(MessageView),
     /// A dead letter.
     DeadLetter(DeadLetter),
+    /// What a key has made.
+    Sent(Sent),
     /// An audit entry.
     Record(audit::Entry),
     /// Windows.
     Window(WindowView),
     /// A number of messages.
     Depth(u64),
+    /// A number of audit entries.
+    RecordCount(u64),
 }
 
 /// Asks for messages on behalf of a session.
@@ -194,8 +219,10 @@ pub struct Claim {
     pub holder: SessionId,
     /// At most this many; with zero only `release` takes effect.
     pub count: usize,
-    /// At most this many bytes of envelopes, but at least one message.
+    /// At most this many bytes of envelopes.
     pub bytes: usize,
+    /// Whether the first message may be larger than `bytes`, or it could never be given.
+    pub or_one: bool,
     /// The time to judge delays and idle leases by.
     pub now: Timestamp,
     /// Leases of other sessions older than this may be taken over.

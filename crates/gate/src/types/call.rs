@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{CorrelationId, MessageId, Principal, Refusal, TraceContext};
-use crate::delivery::Session;
+use crate::delivery::{Session, Wanted};
 use crate::limits::RateLimits;
+use crate::overview::Outlook;
 use crate::ports::{DeadLetter, MessageView};
+use crate::way::Way;
 
 /// Who a door says is calling.
 #[derive(Debug, Clone)]
@@ -39,6 +41,32 @@ pub struct Call {
     pub trace: TraceContext,
     /// What is asked.
     pub action: Action,
+}
+
+/// Messages of one caller that are decided together, each by itself.
+#[derive(Debug, Clone)]
+pub struct Publish {
+    /// Who sends.
+    pub caller: Caller,
+    /// Where from, as text; empty if unknown.
+    pub peer: String,
+    /// The messages, in their order.
+    pub items: Vec<Item>,
+}
+
+/// One of the messages that are decided together.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// A send, a request or a reply; or what a door could not make one of.
+    pub action: Action,
+    /// The caller's trace, if any.
+    pub trace: TraceContext,
+    /// By which a retry is known; empty if it should make another message.
+    pub key: String,
+    /// How long the message is kept for its target, if not as long as others.
+    pub ttl: Option<Duration>,
+    /// What the sender's session is told about the message.
+    pub wanted: Wanted,
 }
 
 /// What a session is there to receive.
@@ -201,6 +229,15 @@ pub enum AdminCommand {
     ReplayDeadLetter(String),
     /// Deletes a dead letter.
     DropDeadLetter(String),
+    /// Looks on for a while.
+    Overview,
+    /// Asks for the way of a message.
+    TraceMessage {
+        /// The message's id, or that of a refused call.
+        message: String,
+        /// How many records are searched; a usual number if zero.
+        records_max: u64,
+    },
 }
 
 impl AdminCommand {
@@ -216,6 +253,8 @@ impl AdminCommand {
             Self::ShowDeadLetter(_) => "admin.show_dead_letter",
             Self::ReplayDeadLetter(_) => "admin.replay_dead_letter",
             Self::DropDeadLetter(_) => "admin.drop_dead_letter",
+            Self::Overview => "admin.overview",
+            Self::TraceMessage { .. } => "admin.trace_message",
         }
     }
 }
@@ -242,8 +281,10 @@ pub enum Answer {
     Accepted {
         /// Its id.
         message: MessageId,
-        /// The correlation of a request.
+        /// The correlation of a request or reply.
         correlation: Option<CorrelationId>,
+        /// Whether an earlier call with the same idempotency key made it.
+        duplicate: bool,
     },
     /// Connected agents.
     Agents(Vec<AgentView>),
@@ -273,6 +314,10 @@ pub enum AdminAnswer {
     DeadLetters(Vec<DeadLetter>),
     /// One dead letter and its envelope.
     DeadLetter(Box<DeadLetter>, String),
+    /// The permission to look on.
+    Overview(Outlook),
+    /// The way of a message.
+    Way(Box<Way>),
     /// Done and durable.
     Done,
 }

@@ -30,6 +30,21 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// All of them, in the order of their definition.
+    pub const ALL: [Self; 11] = [
+        Self::Allowed,
+        Self::Alert,
+        Self::DlpRedacted,
+        Self::DlpEncrypted,
+        Self::DlpBlocked,
+        Self::RateLimited,
+        Self::CircuitOpen,
+        Self::AuthzDenied,
+        Self::AuthnFailed,
+        Self::Invalid,
+        Self::Backpressure,
+    ];
+
     /// Returns the token that stands in records and on the command line.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -88,6 +88,19 @@ impl Envelope {
         out
     }
 
+    /// Reads the trace back from an envelope that [`encode`](Self::encode) wrote.
+    ///
+    /// It stands behind the payload, and no text behind it can hold a quote that is not escaped,
+    /// so the last place where its names stand is its own.
+    #[must_use]
+    pub fn trace_of(envelope: &[u8]) -> TraceContext {
+        let text = |name: &str| -> Option<String> {
+            let tail = std::str::from_utf8(envelope).ok()?.rsplit_once(name)?.1;
+            serde_json::Deserializer::from_str(tail).into_iter::<Option<String>>().next()?.ok()?
+        };
+        TraceContext { traceparent: text(TRACEPARENT), tracestate: text(TRACESTATE) }
+    }
+
     fn push_meta(&self, out: &mut String) {
         let (expects_reply, is_reply, reply_to) = match &self.kind {
             MessageKind::Send => (false, false, None),
@@ -105,8 +118,8 @@ impl Envelope {
         for (name, value) in [
             (",\"sender_instance_id\":", Some(self.sender_instance.as_str())),
             (",\"reply_to_instance_id\":", reply_to),
-            (",\"traceparent\":", self.trace.traceparent.as_deref()),
-            (",\"tracestate\":", self.trace.tracestate.as_deref()),
+            (TRACEPARENT, self.trace.traceparent.as_deref()),
+            (TRACESTATE, self.trace.tracestate.as_deref()),
         ] {
             out.push_str(name);
             match value {
@@ -118,6 +131,9 @@ impl Envelope {
         let _ok = write!(out, ",\"hops\":{}}}", self.hops);
     }
 }
+
+const TRACEPARENT: &str = ",\"traceparent\":";
+const TRACESTATE: &str = ",\"tracestate\":";
 
 /// Appends a JSON string.
 fn push_text(out: &mut String, text: &str) {
@@ -167,6 +183,19 @@ mod tests {
         );
         let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(parsed["message_type"], "say \"hi\"\n");
+    }
+
+    #[test]
+    fn the_trace_is_read_back_whatever_the_payload_says() {
+        let payload = r#"{"x":1,"traceparent":"evil","tracestate":"evil"}"#;
+        let mut envelope = envelope(MessageKind::Send);
+        assert_eq!(Envelope::trace_of(envelope.encode(payload).as_bytes()), envelope.trace);
+        envelope.trace.traceparent = Some("00-0af7-b7-01".to_owned());
+        for state in ["a=1", r#"a=",\"traceparent\":\"evil",\"#] {
+            envelope.trace.tracestate = Some(state.to_owned());
+            assert_eq!(Envelope::trace_of(envelope.encode(payload).as_bytes()), envelope.trace);
+        }
+        assert_eq!(Envelope::trace_of(b"something else"), TraceContext::default());
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub enum Refusal {
     CorrelationExpired,
     /// Another agent was asked.
     ReplySenderMismatch,
+    /// The sender has used the idempotency key for another content.
+    KeyReused,
     /// The state would be larger than its limit.
     StateTooLarge {
         /// Its size in bytes.
@@ -172,6 +174,7 @@ impl Refusal {
             | Self::MissingCorrelation
             | Self::UnknownCorrelation
             | Self::CorrelationExpired
+            | Self::KeyReused
             | Self::StateTooLarge { .. }
             | Self::NotFound { .. }
             | Self::CallTimeout => Decision::Invalid,
@@ -208,6 +211,7 @@ impl Refusal {
             Self::UnknownCorrelation => "unknown_correlation_id",
             Self::CorrelationExpired => "correlation_id_expired",
             Self::ReplySenderMismatch => "reply_sender_mismatch",
+            Self::KeyReused => "idempotency_key_reused",
             Self::StateTooLarge { .. } => "state_too_large",
             Self::NotFound { .. } => "not_found",
             Self::NotAuthorized { .. } => "not_authorized",
@@ -250,6 +254,7 @@ impl Refusal {
             | Self::UnknownCorrelation
             | Self::CorrelationExpired
             | Self::ReplySenderMismatch
+            | Self::KeyReused
             | Self::StateTooLarge { .. }
             | Self::NotFound { .. }
             | Self::NotAuthorized { .. }
@@ -286,6 +291,9 @@ impl Refusal {
             }
             Self::CorrelationExpired => "the time for this reply is over",
             Self::ReplySenderMismatch => "another agent was asked",
+            Self::KeyReused => {
+                "this idempotency key was used for another content; a new message needs a new key"
+            }
             Self::MalformedRequest => "the request is no message of this method; see proto/",
             Self::MessageTooLarge => "the request is larger than this door reads",
             Self::CallTimeout => {
@@ -331,6 +339,7 @@ impl fmt::Display for Refusal {
             | Self::CorrelationExpired
             | Self::MalformedRequest
             | Self::MessageTooLarge
+            | Self::KeyReused
             | Self::ReplySenderMismatch => f.write_str(self.fixed_sentence()),
             Self::WrongPrincipal { needs } => {
                 write!(f, "this call needs the certificate of {needs}")

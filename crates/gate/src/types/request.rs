@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AdminCommand, AgentId, InstanceId, MessageId, MessageKind, Timestamp};
 use crate::delivery::Reservation;
+use crate::ports::Sent;
 
 /// A valid request.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) enum Request {
     Open(Reservation),
     /// Deliver a message.
     Message(Box<Message>),
+    /// Tell once more what became of a message: the key made it before.
+    Repeat(Sent),
     /// List agents with any of these capabilities.
     Discover(Vec<String>),
     /// Read the caller's state.

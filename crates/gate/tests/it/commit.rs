@@ -40,6 +40,7 @@ fn latest(world: &World) -> Vec<&'static str> {
         Op::Delete { .. } => "delete",
         Op::Count { .. } => "count",
         Op::Enqueue(_) => "enqueue",
+        Op::Remember(_) => "remember",
         Op::Settle { .. } => "settle",
         Op::Expire { .. } => "expire",
         Op::Revive { .. } => "revive",

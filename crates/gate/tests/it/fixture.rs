@@ -23,6 +23,7 @@ use serde_json::Value;
 use store::{Bounds, Memory};
 
 pub(crate) use plan::Plan;
+pub(crate) use ports::Corner;
 pub(crate) use watched::Watched;
 pub(crate) use words::{
     agent, answer, ask, ask_after, caller, hello, id, limits, operator, say, say_after, say_from,
@@ -104,7 +105,7 @@ impl World {
         action: Action,
     ) -> (MessageId, Option<CorrelationId>) {
         let answer = self.accept(sender, action).await;
-        let Answer::Accepted { message, correlation } = answer else {
+        let Answer::Accepted { message, correlation, .. } = answer else {
             panic!("no message but {answer:?}")
         };
         (message, correlation)

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod administer;
 #[cfg(test)]
+mod aside;
+#[cfg(test)]
 mod authenticate;
 #[cfg(test)]
 mod authorize;
@@ -18,6 +20,10 @@ mod fixture;
 mod hops;
 #[cfg(test)]
 mod inspect;
+#[cfg(test)]
+mod observe;
+#[cfg(test)]
+mod publish;
 #[cfg(test)]
 mod rate_limit;
 #[cfg(test)]

@@ -49,7 +49,7 @@ async fn ten_thousand_refusals_leave_as_many_records_as_a_person_can_read_and_a_
     world.refuse("a", say("c", "{}"), "AUTHZ_DENIED", "denied").await;
     pass(seconds(200)).await;
     assert_eq!(recorded(&world).await, (602, counted("9400")));
-    assert_eq!(world.gate.totals().read()["AUTHZ_DENIED"], 10_002);
+    assert_eq!(world.gate.decisions()["AUTHZ_DENIED"], 10_002);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ async fn every_call_is_counted_once_by_its_decision() {
         })
         .register("b", |registration| registration.sealing_key = Some("key-1".to_owned()));
     let world = World::new(plan).await;
-    assert!(world.gate.totals().read().is_empty());
+    assert!(world.gate.decisions().is_empty());
     let rejected = Rejection { code: "missing_spiffe_san", reason: "none".to_owned() };
     world.run(Caller::Rejected(rejected), Action::Connect).await.unwrap_err();
     world.run(operator("root"), Action::Administer(AdminCommand::ListAgents)).await.unwrap();
@@ -37,7 +37,7 @@ async fn every_call_is_counted_once_by_its_decision() {
     world.store.fail(2, gate::ports::StoreError::Busy, |_| true);
     world.run(caller("b"), say("a", "{}")).await.unwrap_err();
     world.send("b", "a", "{}").await;
-    let totals = world.gate.totals().read();
+    let totals = world.gate.decisions();
     let expected = [
         ("ALERT", 1),
         ("ALLOWED", 5),

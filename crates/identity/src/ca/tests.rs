@@ -5,7 +5,9 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::pem::parse_x509_pem;
 
 use super::*;
+use crate::files::FileError;
 use crate::leaf::{self, Purpose};
+use crate::tls::TlsError;
 
 const NOW: i64 = 1_800_000_000;
 

@@ -77,6 +77,7 @@ fn rows(summary: &Summary) -> Vec<Vec<String>> {
         ("circuit breaker", switch(features.circuit_breaker)),
         ("store", summary.storage.display().to_string()),
         ("audit copy", audit_file.map_or_else(|| "none".to_owned(), |at| at.display().to_string())),
+        ("telemetry", summary.telemetry.clone().unwrap_or_else(|| "off".to_owned())),
     ];
     rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]).collect()
 }

@@ -49,7 +49,7 @@ pub(crate) async fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
             args.dir.join(FILE_NAME).display()
         ));
     }
-    serve(config, |addr| {
+    Box::pin(serve(config, |addr| {
         let said = if out.json {
             let (dir, agents) = (&args.dir, &args.agents);
             out.json(&serde_json::json!({ "listening": addr, "dir": dir, "agents": agents }))
@@ -59,7 +59,7 @@ pub(crate) async fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
         if let Err(error) = said {
             tracing::warn!(%addr, %error, "listening, but could not say so");
         }
-    })
+    }))
     .await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -32,7 +32,7 @@ pub(crate) async fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    serve(config, |addr| {
+    Box::pin(serve(config, |addr| {
         let said = if out.json {
             out.json(&serde_json::json!({ "listening": addr }))
         } else {
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
         if let Err(error) = said {
             tracing::warn!(%addr, %error, "listening, but could not say so");
         }
-    })
+    }))
     .await?;
     Ok(ExitCode::SUCCESS)
 }

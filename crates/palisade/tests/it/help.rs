@@ -53,7 +53,7 @@ fn a_log_filter_that_is_none_is_a_usage_error() {
     assert!(errors.starts_with("error: PALISADE_LOG is no log filter"), "{errors}");
 }
 
-const VERBS: [&str; 32] = [
+const VERBS: [&str; 41] = [
     "",
     "demo",
     "dev",
@@ -62,6 +62,8 @@ const VERBS: [&str; 32] = [
     "request",
     "listen",
     "status",
+    "top",
+    "trace",
     "agents",
     "dlq",
     "audit",
@@ -84,6 +86,13 @@ const VERBS: [&str; 32] = [
     "cert show",
     "bench",
     "bench pipeline",
+    "bench compare",
+    "bench compare nats",
+    "bench compare mas",
+    "bench stages",
+    "bench inspect",
+    "bench policy",
+    "bench scale",
     "completions",
     "agents role",
 ];

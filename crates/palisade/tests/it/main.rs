@@ -5,6 +5,8 @@ mod agents;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod cert;
 #[cfg(test)]
 mod demo;
@@ -16,3 +18,5 @@ mod inspect;
 mod program;
 #[cfg(test)]
 mod serve;
+#[cfg(test)]
+mod top;

@@ -53,6 +53,16 @@ impl Environment {
         named(CONFIG).or_else(|| named(GATEWAY_CONFIG))
     }
 
+    /// Returns the variables of one section alone, such as `gateway.telemetry`.
+    pub(super) fn only(&self, section: &[&str]) -> Self {
+        let below = section.get(1..).unwrap_or_default().join("_").to_ascii_uppercase();
+        let long = format!("{OURS}{}__", section.join("__").to_ascii_uppercase());
+        let short = format!("{GATEWAY}{below}_");
+        let is_meant = |name: &str| name.starts_with(&long) || name.starts_with(&short);
+        let variables = self.variables.iter().filter(|(name, _)| is_meant(name));
+        Self { variables: variables.map(|(name, value)| (name.clone(), value.clone())).collect() }
+    }
+
     /// Returns whether this is the file that the variable of a MAS gateway names.
     pub(super) fn names_gateway_file(&self, path: &Path) -> bool {
         self.variables.get(GATEWAY_CONFIG).is_some_and(|named| Path::new(named) == path)

@@ -2,16 +2,15 @@
 //!
 //! Single keys have been checked by `fit` when this runs.
 
+mod lift;
+mod rules;
+
 use std::path::Path;
 
 use identity::{IdPattern, IdPatternError, SealingKey, SpiffeId};
-use inspect::RuleError;
-use policy::{Level, Problem};
 
-use super::domains;
+pub(super) use self::lift::lift_gateway;
 use super::error::{ConfigError, ConfigErrorCode, Report};
-use super::fit;
-use super::keys::{Keys, Kind};
 use super::sections::{AgentKeys, AuditKeys, File, GatewayKeys, SpiffeKeys, TlsFiles, TlsSource};
 use super::tree::{Key, Node, Value};
 use super::{Agent, Audit, Config, Gateway, Server, Witness};
@@ -32,6 +31,9 @@ pub(super) fn resolve(
         resolve.report(code, path, message);
     });
     resolve.gateway(&file.gateway);
+    let telemetry = super::telemetry::resolve(&file.gateway.telemetry, |path, message| {
+        resolve.add(path, message);
+    });
     let agents = file.agents.0.into_iter();
     let agents = agents.map(|(id, keys)| (id.clone(), resolve.agent(&id, keys))).collect();
     let (Some((agent_ids, operator_ids)), Some(tls)) = (spiffe, tls) else {
@@ -43,11 +45,13 @@ pub(super) fn resolve(
         circuit_breaker: file.gateway.circuit_breaker,
         dlp: file.gateway.dlp.into(),
         audit: file.gateway.audit,
+        telemetry,
     };
     let mut config = Config {
         file: path.to_owned(),
         server: Server {
             listen: file.server.listen.0,
+            operations: file.server.operations.listen,
             tls,
             trust_domain: file.server.spiffe.trust_domain,
             federated: file.server.spiffe.federated,
@@ -130,10 +134,6 @@ impl Resolve<'_> {
     }
 
     fn gateway(&mut self, keys: &GatewayKeys) {
-        if keys.telemetry.enabled {
-            let message = "telemetry export is not available in this version; set it to false";
-            self.add("gateway.telemetry.enabled", message);
-        }
         if keys.redis.url.is_some() || keys.redis.socket_timeout.is_some() {
             let warning = "gateway.redis: ignored; this version keeps everything in its own store, \
                            see storage";
@@ -160,73 +160,6 @@ impl Resolve<'_> {
             limits: keys.limits,
             sealing_key,
         }
-    }
-
-    fn domains(&mut self, config: &Config) {
-        for (place, what) in domains::problems(config) {
-            self.add(&place, what);
-        }
-    }
-
-    fn rules(&mut self, config: &Config) {
-        if config.agents.is_empty() {
-            self.warnings.push("agents: none is listed, so none can connect".to_owned());
-        }
-        for Problem { level, place, what } in config.rule_book().check() {
-            match level {
-                Level::Warning => self.warnings.push(format!("{place}: {what}")),
-                Level::Error => {
-                    let path = self.entry(&place, &what).unwrap_or(place);
-                    self.add(&path, what);
-                }
-            }
-        }
-    }
-
-    /// Returns the entry of a list that a message names.
-    fn entry(&self, place: &str, what: &str) -> Option<String> {
-        let steps: Vec<&str> = place.split('.').collect();
-        let Value::List(items) = &self.root.at(&steps).value else { return None };
-        let is_named = |item: &Node| match &item.value {
-            Value::Scalar(_, text) => what.contains(&format!("`{}`", text.escape_debug())),
-            Value::Null | Value::List(_) | Value::Map(_) => false,
-        };
-        items.iter().position(is_named).map(|at| format!("{place}[{at}]"))
-    }
-
-    fn dlp(&mut self, config: &Config) {
-        let spec = &config.gateway.dlp;
-        if let Err(error) = inspect::Dlp::compile(spec) {
-            let what = error.to_string();
-            let path = self.dlp_place(spec, &error, &what);
-            self.add(&path, what);
-        }
-        if !config.gateway.features.dlp && *spec != inspect::DlpSpec::default() {
-            let warning = "gateway.dlp: has no effect while gateway.features.dlp is false";
-            self.warnings.push(warning.to_owned());
-        }
-    }
-
-    /// Returns the key that a rule cannot be compiled for.
-    fn dlp_place(&self, spec: &inspect::DlpSpec, error: &RuleError, what: &str) -> String {
-        let (rule, field) = match error {
-            RuleError::TooMany { .. } | RuleError::AllTooLarge => (None, ""),
-            RuleError::BadField { rule, field, .. } => (Some(rule), *field),
-            RuleError::DuplicateId { rule } => (Some(rule), "id"),
-            RuleError::BadPattern { rule, .. }
-            | RuleError::MatchesEmpty { rule }
-            | RuleError::MatchesNothing { rule }
-            | RuleError::TooLarge { rule } => (Some(rule), "pattern"),
-            RuleError::UnknownType { field, name, .. } => {
-                let place = format!("gateway.dlp.{field}");
-                let entry = self.entry(&place, what);
-                return entry.unwrap_or_else(|| fit::below(&place, name));
-            }
-        };
-        // The last one: of two rules with one id, the second is in the way.
-        let at = rule.and_then(|id| spec.rules.iter().rposition(|rule| rule.id == *id));
-        let place = "gateway.dlp.rules";
-        at.map_or_else(|| place.to_owned(), |at| format!("{place}[{at}].{field}"))
     }
 
     fn audit(&mut self, config: &Config) {
@@ -354,43 +287,4 @@ fn wide(number: usize) -> u64 {
 
 fn milliseconds(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Moves the sections of a MAS gateway from the top of the tree to below `gateway`.
-pub(super) fn lift_gateway(keys: &Keys, root: &mut Node, report: &mut Report) {
-    let Kind::Section { keys: top, .. } = keys.shape(keys.root()).kind else { return };
-    let Some(gateway) = top.get("gateway") else { return };
-    let Kind::Section { keys: below, .. } = keys.shape(gateway).kind else { return };
-    let Value::Map(entries) = &mut root.value else { return };
-    let (lifted, mut kept): (Vec<_>, Vec<_>) = std::mem::take(entries)
-        .into_iter()
-        .partition(|(key, _)| below.contains_key(&key.name) && !top.contains_key(&key.name));
-    if let Some((first, _)) = lifted.first() {
-        let at = first.at.clone();
-        if !kept.iter().any(|(key, _)| key.name == "gateway") {
-            let key = Key { at: at.clone(), name: "gateway".to_owned() };
-            kept.push((key, Node { at, value: Value::Null }));
-        }
-    }
-    let gateway = kept.iter_mut().find(|(key, _)| key.name == "gateway");
-    if let Some((_, gateway)) = gateway {
-        for (key, node) in lifted {
-            below_gateway(gateway, key, node, report);
-        }
-    }
-    *entries = kept;
-}
-
-fn below_gateway(gateway: &mut Node, key: Key, node: Node, report: &mut Report) {
-    if matches!(gateway.value, Value::Null) {
-        gateway.value = Value::Map(Vec::new());
-    }
-    // Anything else than a mapping is reported when the tree is checked.
-    let Value::Map(entries) = &mut gateway.value else { return };
-    if entries.iter().any(|(known, _)| known.name == key.name) {
-        let message = format!("is also there as gateway.{}; remove one of them", key.name);
-        report.add(ConfigErrorCode::DuplicateKey, &key.at, &key.name, message);
-        return;
-    }
-    entries.push((key, node));
 }

@@ -41,6 +41,8 @@ pub struct Summary {
     pub durability: Durability,
     /// The file that gets a copy of the audit log.
     pub audit_file: Option<PathBuf>,
+    /// The collector that traces and metrics are exported to.
+    pub telemetry: Option<String>,
     /// What works, but perhaps not as meant.
     pub warnings: Vec<String>,
 }
@@ -63,6 +65,7 @@ impl Summary {
             storage: config.storage.path.clone(),
             durability: config.storage.durability,
             audit_file: config.gateway.audit.file_path.clone(),
+            telemetry: config.gateway.telemetry.as_ref().map(|to| to.endpoint.to_string()),
             warnings: config.warnings.clone(),
         }
     }

@@ -9,8 +9,11 @@ mod calls;
 mod connection;
 mod cut;
 mod descriptors;
+mod failures;
 mod frames;
+mod lasting;
 mod mas;
+mod measures;
 mod memory;
 mod metered;
 mod peer;
@@ -18,6 +21,7 @@ mod places;
 mod share;
 mod standing;
 mod status;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +33,7 @@ use wire::palisade::admin::v1::admin_service_server::AdminServiceServer;
 use wire::palisade::bus::v1::bus_service_server::BusServiceServer;
 
 pub(crate) use accept::Listener;
+pub(crate) use measures::DoorMeasures;
 pub(crate) use peer::Identifier;
 
 use crate::config::ServerLimits;
@@ -38,6 +43,9 @@ pub(crate) const MAS_PATH: &str = "/mas.runtime.v1.RuntimeService/";
 
 /// The path prefix under which MAS 0.4 clients ask for the same service.
 pub(crate) const MAS_PATH_OLD: &str = "/mas.v1.MasService/";
+
+/// The path of the native session.
+pub(crate) const NATIVE_PATH: &str = "/palisade.bus.v1.BusService/Session";
 
 /// The path prefix of the health service.
 pub(crate) const HEALTH_PATH: &str = "/grpc.health.v1.Health/";
@@ -72,7 +80,8 @@ pub(crate) async fn routes(
     state_bytes_max: usize,
 ) -> (Routes, HealthReporter) {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let reporter = HealthReporter { reporter, is_broken: Arc::default() };
+    let reporter =
+        HealthReporter { reporter, is_broken: Arc::default(), is_serving: Arc::default() };
     reporter.tell(true).await;
     let services = |bytes_max: usize| {
         let (bytes_out_max, bytes_max) = (limits.message_bytes_max, bytes_max);
@@ -80,10 +89,13 @@ pub(crate) async fn routes(
         let mas = RuntimeServiceServer::new(mas)
             .max_decoding_message_size(bytes_max)
             .max_encoding_message_size(DELIVERY_BYTES_MAX);
-        let bus = BusServiceServer::new(bus::BusDoor::new(Arc::clone(gate)))
+        let hello_timeout = limits.first_request_timeout;
+        let bus = bus::BusDoor::new(Arc::clone(gate), hello_timeout, bytes_max);
+        let bus = BusServiceServer::new(bus)
             .max_decoding_message_size(bytes_max)
-            .max_encoding_message_size(bytes_out_max);
-        let admin = AdminServiceServer::new(admin::AdminDoor::new(Arc::clone(gate)))
+            .max_encoding_message_size(DELIVERY_BYTES_MAX);
+        let admin = admin::AdminDoor::new(Arc::clone(gate), reporter.clone());
+        let admin = AdminServiceServer::new(admin)
             .max_decoding_message_size(bytes_max)
             .max_encoding_message_size(bytes_out_max.saturating_add(ANSWER_ROOM));
         let health = health.clone().max_decoding_message_size(bytes_max);
@@ -111,12 +123,15 @@ pub(crate) struct HealthReporter {
     reporter: tonic_health::server::HealthReporter,
     /// Whether nothing makes the server serve again but a restart.
     is_broken: Arc<AtomicBool>,
+    /// What was told last.
+    is_serving: Arc<AtomicBool>,
 }
 
 impl HealthReporter {
     /// Tells health clients whether calls are taken.
     pub(crate) async fn tell(&self, is_serving: bool) {
         let is_serving = is_serving && !self.is_broken.load(Ordering::Relaxed);
+        self.is_serving.store(is_serving, Ordering::Relaxed);
         let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         for name in [
             "",
@@ -126,6 +141,16 @@ impl HealthReporter {
         ] {
             self.reporter.set_service_status(name, status).await;
         }
+    }
+
+    /// Returns whether nothing makes the server serve again but a restart.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether calls are taken, as health clients were told last.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.is_serving.load(Ordering::Relaxed)
     }
 
     /// Tells health clients that calls are not taken until the server is started again.

@@ -3,7 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use audit::{Chain, Frontier, KeyKind, TileSource, VerifierKey, leaf_hash, verify_consistency};
+use audit::{
+    Chain, Entry, Frontier, KeyKind, TileSource, VerifierKey, leaf_hash, verify_consistency,
+};
+use gate::ports::{Batch, Op};
+use store::Memory;
 use tempfile::TempDir;
 
 use super::*;
@@ -215,4 +219,29 @@ fn an_alarm_is_in_the_file_as_long_as_it_lasts() {
     let alarms = Alarms::new(folder.path());
     alarms.clear("log");
     assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn a_copy_that_takes_nothing_holds_up_no_checkpoint() {
+    let desk = Desk::new();
+    let store = Memory::default();
+    for entry in log(3_000) {
+        store.commit(Batch { ops: vec![Op::record(entry.body.to_vec())] }).await.unwrap();
+    }
+    let (copy, mut read) = mpsc::channel(2);
+    let tree = SignedTree::new(desk.folder.path().to_owned(), desk.key(), 3);
+    let mut notary = Notary {
+        tree: Arc::new(Mutex::new(tree)),
+        store: Arc::new(store),
+        every: Duration::from_secs(1),
+        alarms: Arc::new(Alarms::new(desk.folder.path())),
+        cosigners: Vec::new(),
+        newest: watch::Sender::new(None),
+        copy,
+        next: None,
+    };
+    let signed = notary.catch_up(true).await.unwrap().unwrap();
+    assert_eq!(signed.checkpoint().root, root(&log(3_000)));
+    let mut first_of_page = || read.try_recv().ok().map(|page| page.first().unwrap().link.seq);
+    assert_eq!([first_of_page(), first_of_page(), first_of_page()], [Some(1), Some(513), None]);
 }

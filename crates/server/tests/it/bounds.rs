@@ -5,3 +5,4 @@ mod drain;
 mod floods;
 mod frames;
 mod silence;
+mod slow_lane;

@@ -10,6 +10,7 @@ mod environment;
 mod example;
 mod hostile;
 mod place;
+mod telemetry;
 
 /// A folder with one configuration file.
 struct Folder {

@@ -7,6 +7,12 @@ mod config;
 #[cfg(test)]
 mod door;
 #[cfg(test)]
+mod native;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod overview;
+#[cfg(test)]
 mod raw;
 #[cfg(test)]
 mod readiness;

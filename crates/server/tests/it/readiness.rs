@@ -1,4 +1,5 @@
-//! A server whose disk is full: it says so, refuses, and goes on by itself when there is room.
+//! A server that cannot keep a record, or whose history is not what was signed: it says so, and
+//! refuses what it cannot keep; it goes on by itself only when a full disk has room again.
 
 use std::fs::File;
 use std::io;
@@ -13,12 +14,13 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::site::{Engine, Plan, Site, within};
+use crate::site::{Channel, Engine, Plan, Site, within};
 
-/// A disk on which no file grows while it is full.
+/// A disk on which no file grows while it is full, and no sync succeeds while it is broken.
 #[derive(Debug, Default)]
 struct Small {
     is_full: AtomicBool,
+    is_broken: AtomicBool,
 }
 
 impl Disk for Small {
@@ -43,6 +45,9 @@ impl Disk for Small {
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
+        if self.is_broken.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the disk is broken"));
+        }
         RealDisk.sync(file)
     }
 
@@ -66,8 +71,7 @@ async fn a_server_with_a_full_disk_does_not_serve_until_there_is_room() {
     let limits = "drain_timeout_ms: 200";
     let more = "gateway: { rate_limit: { per_minute: 100000, per_hour: 100000 } }\n";
     let site = Site::open(Plan { engine, limits, more, ..Plan::default() }).await;
-    let origin = http::Uri::from_static("https://localhost");
-    let mut health = HealthClient::with_origin(site.channel("a").await, origin);
+    let mut health = health(&site).await;
     let mut watched = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     let mut next = async || within("a status", watched.message()).await.unwrap().unwrap().status();
     assert_eq!(next().await, ServingStatus::Serving);
@@ -95,4 +99,65 @@ async fn a_server_with_a_full_disk_does_not_serve_until_there_is_room() {
     a.send("b", "note", &body).await.unwrap();
     let (told, ()) = tokio::join!(next(), site.running.stop());
     assert_eq!(told, ServingStatus::NotServing);
+}
+
+#[tokio::test]
+async fn a_server_whose_sync_failed_refuses_and_never_serves_again() {
+    let disk = Arc::new(Small::default());
+    let engine = Engine::On(Arc::<Small>::clone(&disk));
+    let limits = "drain_timeout_ms: 200";
+    let site = Site::open(Plan { engine, limits, ..Plan::default() }).await;
+    let mut health = health(&site).await;
+    assert_eq!(status(&mut health).await, ServingStatus::Serving);
+    let a = site.connect("a").await.unwrap();
+    a.send("b", "note", &json!({})).await.unwrap();
+    disk.is_broken.store(true, Ordering::SeqCst);
+    assert_eq!(refused(&a).await, "store_unavailable");
+    // It is told a moment after the refusal.
+    let told = async { while status(&mut health).await != ServingStatus::NotServing {} };
+    within("not serving", told).await;
+    // A disk that works again says nothing about what was lost.
+    disk.is_broken.store(false, Ordering::SeqCst);
+    assert_eq!(refused(&a).await, "store_unavailable");
+    assert_eq!(status(&mut health).await, ServingStatus::NotServing);
+    site.running.stop().await;
+}
+
+/// Returns the code with which a message is refused.
+async fn refused(a: &palisade_client::Client) -> String {
+    match a.send("b", "note", &json!({})).await {
+        Err(Error::Refused(refused)) => refused.code,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Returns what the server says of itself now.
+async fn status(health: &mut HealthClient<Channel>) -> ServingStatus {
+    let answer = within("health", health.check(HealthCheckRequest::default())).await;
+    answer.unwrap().into_inner().status()
+}
+
+async fn health(site: &Site) -> HealthClient<Channel> {
+    let origin = http::Uri::from_static("https://localhost");
+    HealthClient::with_origin(site.channel("a").await, origin)
+}
+
+#[tokio::test]
+async fn a_server_whose_log_is_not_what_was_signed_does_not_serve_and_says_why() {
+    let key = audit::SigningKey::generate(audit::KeyKind::Log, "log").unwrap();
+    let more = "audit: { signing_key: audit.key, checkpoint_seconds: 1 }\n";
+    let text = key.to_text().to_string();
+    // A checkpoint over more records than the log ever had, beside an empty tree.
+    let signed = audit::SignedCheckpoint::sign(&key, 7, [7; 32]).unwrap().to_string();
+    let files = Box::new(move |_: &_| vec![("audit.key", text), ("data/tree/checkpoint", signed)]);
+    let site = Site::open(Plan { engine: Engine::Embedded, more, files, ..Plan::default() }).await;
+    let mut health = health(&site).await;
+    let mut watched = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let told = async {
+        while watched.message().await.unwrap().unwrap().status() != ServingStatus::NotServing {}
+    };
+    within("not serving", told).await;
+    let alarm = std::fs::read_to_string(site.folder().join("data/tree/alarm")).unwrap();
+    assert_eq!(alarm, "log: 7 records were signed, and the tree has 0\n");
+    site.running.stop().await;
 }

@@ -93,7 +93,9 @@ impl Site {
         let file = folder.path().join("palisade.yaml");
         let Plan { engine, limits, agents, more, server, tls, files } = plan;
         for (name, text) in files(&ca) {
-            std::fs::write(folder.path().join(name), text).unwrap();
+            let file = folder.path().join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            identity::write_secret(&file, text.as_bytes(), Overwrite::Refuse).unwrap();
         }
         let text = format!(
             "server:\n  listen: '127.0.0.1:0'\n  tls: {{ cert: server.pem, key: server.key, \
@@ -107,17 +109,20 @@ impl Site {
             let options = store::Options { segment_bytes, ..Default::default() };
             Embedded::open_on(&folder.path().join("data"), options, disk).unwrap()
         };
-        let (store, condition): (Arc<dyn Store>, _) = match engine {
+        let (store, engine): (Arc<dyn Store>, _) = match engine {
             Engine::Memory => (Arc::new(Memory::default()), None),
-            Engine::Embedded => (embedded(1 << 20, Arc::new(audit::RealDisk)), None),
+            Engine::Embedded => {
+                let store = embedded(1 << 20, Arc::new(audit::RealDisk));
+                (Arc::<Embedded>::clone(&store), Some(store))
+            }
             Engine::On(disk) => {
                 let store = embedded(64 << 10, disk);
-                (Arc::<Embedded>::clone(&store), Some(store.condition()))
+                (Arc::<Embedded>::clone(&store), Some(store))
             }
         };
         let mut running = server::start(&config, Arc::clone(&store)).await.unwrap();
-        if let Some(condition) = condition {
-            running.follow(condition);
+        if let Some(engine) = engine {
+            running.follow(&engine);
         }
         Self { folder, ca, store, running }
     }

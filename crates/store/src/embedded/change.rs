@@ -5,7 +5,7 @@
 use audit::{Hash, Salt};
 use bytes::Bytes;
 use gate::limits::RateLimits;
-use gate::ports::{CounterClass, Key, QueueKey};
+use gate::ports::{CounterClass, Key, QueueKey, Sent};
 use gate::types::{AgentId, MessageId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -61,4 +61,5 @@ pub(super) enum Change {
     Revive { message: MessageId, expires_at: Timestamp },
     Drop { message: MessageId },
     Record { seq: u64, prev: Hash, hash: Hash, body: Bytes, salt: Option<Salt> },
+    Remember(Sent),
 }

@@ -19,7 +19,7 @@ use super::archive::Archive;
 use super::bodies::{BodyReader, BodyWriter};
 use super::change::{Body, BodyFile};
 use super::folder::numbered;
-use super::replay::{Step, Walk, decode, entries};
+use super::replay::{Checked, Step, Walk, decode, entries};
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::{OpenError, state::State};
@@ -157,9 +157,11 @@ impl Checkpointer {
         while walk.position() < upto.position {
             match walk.step()? {
                 Step::Frame(frame) => {
-                    let changes = decode(&walk.segment, &frame)?;
+                    let mut changes = decode(&walk.segment, &frame)?;
                     if walk.segment.position(frame.offset) >= snapshot.position {
-                        snapshot.apply(&walk.segment, &frame, &changes)?;
+                        let checked = Checked::new(&mut snapshot.chain, changes);
+                        snapshot.apply(&walk.segment, &frame, &checked)?;
+                        changes = checked.changes;
                     }
                     if walk.segment.head.number < upto.segment {
                         for (entry, salt) in entries(changes) {

@@ -9,21 +9,19 @@
 //! Room is reserved first, so that a full disk refuses a group before anything has changed. A
 //! failed write or sync is not repeated: nobody knows what is on disk then, so the engine stops.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
-use audit::{Chain, Entry, Salt};
-use bytes::Bytes;
+use audit::{Chain, Entry};
 use gate::ports::StoreError;
-use gate::types::AgentId;
 
+use super::applied::{Answers, Applied, Stuck};
 use super::change::Change;
 use super::checkpoint::Upto;
 use super::frame::{FrameWriter, HEAD_BYTES, Place};
-use super::group::{Answer, Collected, Group, Request, Waiting, answer};
+use super::group::{Collected, Group, Request, Waiting, answer};
 use super::log::{Log, LogEnd, NoRoom};
 use super::plan::{Planned, plan};
 use super::shared::Shared;
@@ -40,28 +38,6 @@ pub(super) struct Committer {
     stuck: Option<Stuck>,
     /// The largest frame that was refused for want of room since there was some.
     refused: u64,
-}
-
-/// A frame on its way to the disk, and what it makes visible.
-#[derive(Debug)]
-struct Stuck {
-    frame: Vec<u8>,
-    applied: Applied,
-    entries: Vec<Entry>,
-}
-
-/// A group after it was applied.
-#[derive(Debug, Default)]
-struct Applied {
-    answers: Vec<Answer>,
-    changes: Vec<(Change, Option<Bytes>)>,
-    records: Vec<(Bytes, Option<Salt>)>,
-    /// Agents in whose queues messages became leasable.
-    agents: BTreeSet<AgentId>,
-    /// The place behind the last message of the group.
-    next_place: u64,
-    /// Bytes of all envelopes of the group.
-    envelopes: usize,
 }
 
 impl Committer {
@@ -139,10 +115,11 @@ impl Committer {
     }
 
     fn commit(&mut self, group: Group) {
-        let Group { waiting: group, bytes } = group;
+        let Group { waiting: group, bytes, len, .. } = group;
+        self.shared.tallies.groups.count(len as u64);
         if let Err(error) = self.reserve((bytes as u64).saturating_add(FRAME_BYTES)) {
-            for waiting in group {
-                answer(waiting.answer, Err(error.clone()));
+            for Waiting { batches, answer: waiter, .. } in group {
+                answer(waiter, vec![Err(error.clone()); batches.len()]);
             }
             return;
         }
@@ -162,13 +139,11 @@ impl Committer {
         if group.frame.is_empty() {
             return self.publish(group.applied, group.entries);
         }
-        match self.log.append(&group.frame) {
+        match self.shared.tallies.time(|| self.log.append(&group.frame)) {
             Ok(()) => self.publish(group.applied, group.entries),
             Err(NoRoom::DiskFull) => {
                 let why = "the disk is full; this is done when there is room".to_owned();
-                for waiting in group.applied.answers.drain(..) {
-                    answer(waiting, Err(StoreError::Unreachable(why.clone())));
-                }
+                group.applied.answers.fail(&why);
                 self.refuse(FRAME_BYTES);
                 self.stuck = Some(group);
             }
@@ -178,11 +153,9 @@ impl Committer {
         }
     }
 
-    fn fail(&self, answers: Vec<Answer>, why: &str) {
+    fn fail(&self, mut answers: Answers, why: &str) {
         self.shared.fatal.die(why.to_owned());
-        for waiting in answers {
-            answer(waiting, Err(StoreError::Unreachable(why.to_owned())));
-        }
+        answers.fail(why);
     }
 
     fn refuse(&mut self, bytes: u64) {
@@ -242,38 +215,28 @@ impl Committer {
         }
     }
 
-    /// Judges each batch and applies those that are accepted; the others are answered at once.
-    fn apply(&self, group: Vec<Waiting>) -> Result<Applied, (Vec<Answer>, String)> {
+    /// Judges each batch and applies those that are accepted. A caller of whom none is, is
+    /// answered at once.
+    fn apply(&self, group: Vec<Waiting>) -> Result<Applied, (Answers, String)> {
         let end = self.log.end();
         let body_at = end.offset.saturating_add(HEAD_BYTES as u64);
         let origin = Origin { segment: end.number, body_at };
         let mut applied = Applied::default();
         let mut state = self.shared.state.lock();
-        for Waiting { batch, answer: waiter, .. } in group {
-            let Planned { changes, records, time } = match plan(&mut state, batch) {
-                Ok(planned) => planned,
-                Err(refusal) => {
-                    answer(waiter, Err(refusal));
-                    continue;
+        for Waiting { batches, answer: waiter, .. } in group {
+            let mut results = Vec::with_capacity(batches.len());
+            for batch in batches {
+                let planned = plan(&mut state, batch);
+                results.push(planned.as_ref().map_or_else(|no| Err(no.clone()), |_| Ok(())));
+                let Ok(Planned { changes, records, time }) = planned else { continue };
+                state.time = time;
+                applied.records.extend(records);
+                if let Err(why) = applied.take(&mut state, changes, &origin) {
+                    applied.answers.push(waiter, results);
+                    return Err((applied.answers, why));
                 }
-            };
-            applied.answers.push(waiter);
-            state.time = time;
-            applied.records.extend(records);
-            for (mut change, envelope) in changes {
-                if let (Change::Enqueue { slot, .. }, Some(envelope)) = (&mut change, &envelope) {
-                    slot.at = u32::try_from(applied.envelopes).unwrap_or(u32::MAX);
-                    applied.envelopes = applied.envelopes.saturating_add(envelope.len());
-                }
-                match state.apply(&change, &origin, envelope.clone()) {
-                    Ok(agent) => applied.agents.extend(agent),
-                    Err(misfit) => {
-                        let why = format!("a planned change named {}", misfit.0);
-                        return Err((applied.answers, why));
-                    }
-                }
-                applied.changes.push((change, envelope));
             }
+            applied.answers.push(waiter, results);
         }
         state.purge();
         applied.next_place = state.queues.next_place();
@@ -326,9 +289,7 @@ impl Committer {
         if !entries.is_empty() {
             shared.recent.lock().extend(entries);
         }
-        for waiting in applied.answers {
-            answer(waiting, Ok(()));
-        }
+        applied.answers.tell();
         for agent in &applied.agents {
             shared.bells.ring(agent, number);
         }

@@ -30,7 +30,10 @@ pub(super) fn read(state: &mut State, what: Read) -> Option<Found> {
             let view = view.unwrap_or_else(|| SlidingWindow::default().view(now, limits));
             Some(Found::Window(view))
         }
+        Read::Sent { sender, key, now } => state.sent.live(&sender, key, now).map(Found::Sent),
         Read::Depth(agent) => Some(Found::Depth(state.queues.depth(&agent))),
+        // Known where the newest entries are kept.
+        Read::RecordCount => None,
     }
 }
 

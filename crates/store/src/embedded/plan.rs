@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use audit::Salt;
 use bytes::Bytes;
 use gate::limits::RateLimits;
-use gate::ports::{Batch, CounterClass, Entry, Expect, Key, Op, Settlement, StoreError};
+use gate::ports::{Batch, CounterClass, Entry, Expect, Key, Op, Sent, Settlement, StoreError};
 use gate::types::{AgentId, MessageId, SessionId, Timestamp};
 
 use super::change::{Change, Head, Slot};
@@ -45,6 +45,7 @@ pub(super) fn plan(state: &mut State, batch: Batch) -> Result<Planned, StoreErro
         room: Room::default(),
         ends: 0,
         counts: HashMap::new(),
+        used: Vec::new(),
     };
     for (index, op) in batch.ops.into_iter().enumerate() {
         plan.judge(op).map_err(|refusal| match refusal {
@@ -73,6 +74,8 @@ struct Plan<'a> {
     room: Room,
     ends: u64,
     counts: HashMap<(AgentId, CounterClass), u64>,
+    /// Keys that the operations so far have used.
+    used: Vec<(AgentId, u128)>,
 }
 
 /// What there is of a message.
@@ -116,6 +119,7 @@ impl Plan<'_> {
                 self.change(Change::Count { agent, class, at, limits });
             }
             Op::Enqueue(entry) => self.enqueue(entry)?,
+            Op::Remember(sent) => self.remember(sent)?,
             Op::Settle { message, holder, how, at } => self.settle(message, holder, how, at)?,
             Op::Expire { message, at } => self.expire(message, at)?,
             Op::Revive { message, expires_at } => {
@@ -211,6 +215,17 @@ impl Plan<'_> {
         let len = u32::try_from(envelope.len()).unwrap_or(u32::MAX);
         let slot = Slot { at: 0, len, crc: crc32fast::hash(&envelope) };
         self.out.changes.push((Change::Enqueue { head, slot }, Some(envelope)));
+        Ok(())
+    }
+
+    fn remember(&mut self, sent: Sent) -> Result<(), No> {
+        let name = (sent.sender.clone(), sent.key);
+        let live = self.state.sent.live(&sent.sender, sent.key, self.out.time);
+        if live.is_some() || self.used.contains(&name) {
+            return Err(No::Conflict);
+        }
+        self.used.push(name);
+        self.change(Change::Remember(sent));
         Ok(())
     }
 

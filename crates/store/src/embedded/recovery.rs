@@ -5,10 +5,11 @@
 
 use audit::Disk;
 
+use super::ahead::{self, Ended};
 use super::folder::{Folder, numbered};
 use super::frame::MAGIC;
 use super::log::LogEnd;
-use super::replay::{Step, Walk, decode};
+use super::replay::Walk;
 use super::segment::{FRAMES_FROM, Frame};
 use super::snapshot::Snapshot;
 use super::{OpenError, Options};
@@ -37,19 +38,8 @@ pub(super) fn recover(
     };
     // Frames in front of the snapshot are looked at too: their audit records are nowhere else.
     walk.offset = FRAMES_FROM;
-    let (proven, mut is_proven) = (snapshot.position, true);
-    let is_broken = loop {
-        match walk.step()? {
-            Step::Frame(frame) if walk.segment.position(frame.offset) < proven => {}
-            Step::Frame(frame) => {
-                is_proven = frame.is_mark();
-                let changes = decode(&walk.segment, &frame)?;
-                snapshot.apply(&walk.segment, &frame, &changes)?;
-            }
-            Step::Next => is_proven = true,
-            Step::End(is_broken) => break is_broken,
-        }
-    };
+    let proven = snapshot.position;
+    let Ended { walk, is_broken, is_proven } = ahead::replay(walk, &mut snapshot)?;
     if walk.position() < proven {
         let what = format!("a frame is damaged, a snapshot says that the log goes on to {proven}");
         return Err(OpenError::corrupt(&walk.segment.path, walk.offset, what));

@@ -2,7 +2,9 @@
 //!
 //! It also recomputes the audit chain and compares it with what is stored.
 
-use audit::{Entry, Link, Salt};
+use std::sync::Arc;
+
+use audit::{Chain, Entry, Link, Salt};
 
 use super::change::Change;
 use super::folder::{Folder, numbered};
@@ -16,7 +18,7 @@ use super::{OpenError, Options};
 #[derive(Debug)]
 pub(super) struct Walk {
     folder: Folder,
-    pub(super) segment: Segment,
+    pub(super) segment: Arc<Segment>,
     pub(super) offset: u64,
 }
 
@@ -56,12 +58,12 @@ impl Walk {
             let what = format!("position {position} is behind the end of the log");
             return Err(OpenError::corrupt(&segment.path, segment.len, what));
         };
-        Ok(Some(Self { folder: folder.clone(), segment, offset }))
+        Ok(Some(Self { folder: folder.clone(), segment: Arc::new(segment), offset }))
     }
 
     /// Begins with the first frame of a segment.
     pub(super) fn begin_segment(folder: &Folder, number: u64) -> Result<Self, OpenError> {
-        let segment = Segment::open(&folder.segment(number), number)?;
+        let segment = Arc::new(Segment::open(&folder.segment(number), number)?);
         Ok(Self { folder: folder.clone(), segment, offset: super::segment::FRAMES_FROM })
     }
 
@@ -69,7 +71,7 @@ impl Walk {
         &self.folder
     }
 
-    pub(super) const fn position(&self) -> u64 {
+    pub(super) fn position(&self) -> u64 {
         self.segment.position(self.offset)
     }
 
@@ -108,7 +110,7 @@ impl Walk {
             );
             return Err(OpenError::corrupt(path, self.offset, what));
         }
-        self.segment = next;
+        self.segment = Arc::new(next);
         self.offset = super::segment::FRAMES_FROM;
         Ok(Step::Next)
     }
@@ -150,23 +152,44 @@ impl Snapshot {
         &mut self,
         segment: &Segment,
         frame: &Frame,
-        changes: &[Change],
+        checked: &Checked,
     ) -> Result<(), OpenError> {
         let bad = |what: String| OpenError::corrupt(&segment.path, frame.offset, what);
         let origin = Origin { segment: segment.head.number, body_at: frame.body_at() };
-        for change in changes {
-            if let Change::Record { seq, prev, hash, body, .. } = change {
-                let link = self.chain.append(body);
-                if link != (Link { seq: *seq, prev: *prev, hash: *hash }) {
-                    return Err(bad(format!("audit record {seq} does not continue the chain")));
-                }
-            }
+        for change in &checked.changes {
             self.state
                 .apply(change, &origin, None)
                 .map_err(|misfit| bad(format!("a change names {}", misfit.0)))?;
         }
+        if let Some(seq) = checked.unchained {
+            return Err(bad(format!("audit record {seq} does not continue the chain")));
+        }
         self.position = segment.position(frame.next());
         Ok(())
+    }
+}
+
+/// The changes of a frame, their audit records compared with the chain.
+#[derive(Debug)]
+pub(super) struct Checked {
+    /// All of them, or those before the record that does not continue the chain.
+    pub(super) changes: Vec<Change>,
+    /// The number of that record.
+    unchained: Option<u64>,
+}
+
+impl Checked {
+    /// Adds the records to the chain as far as they are what continues it.
+    pub(super) fn new(chain: &mut Chain, mut changes: Vec<Change>) -> Self {
+        let unchained = changes.iter().enumerate().find_map(|(index, change)| {
+            let Change::Record { seq, prev, hash, body, .. } = change else { return None };
+            let is_next = chain.append(body) == Link { seq: *seq, prev: *prev, hash: *hash };
+            (!is_next).then_some((index, *seq))
+        });
+        if let Some((index, _)) = unchained {
+            changes.truncate(index);
+        }
+        Self { changes, unchained: unchained.map(|(_, seq)| seq) }
     }
 }
 

@@ -13,6 +13,7 @@ use super::Options;
 use super::bells::Bells;
 use super::checkpoint::Upto;
 use super::condition::Fatal;
+use super::figures::Tallies;
 use super::folder::Folder;
 use super::spares::Spares;
 use super::state::State;
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     pub(super) sealed_bytes: AtomicU64,
     /// The size of the last snapshot.
     pub(super) snapshot_bytes: AtomicU64,
+    /// What is told to those who watch.
+    pub(super) tallies: Tallies,
 }
 
 /// The newest durable audit entries, for those who follow the log.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use audit::{Chain, Disk, Hash};
 use bytes::Bytes;
 use gate::limits::SlidingWindow;
-use gate::ports::{CounterClass, Key};
+use gate::ports::{CounterClass, Key, Sent};
 use gate::types::{AgentId, MessageId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,7 @@ enum Item {
     Ended { message: MessageId, ended: Ended },
     Window { agent: AgentId, class: CounterClass, window: SlidingWindow },
     End,
+    Sent(Sent),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -94,6 +95,9 @@ impl Snapshot {
         for (message, ended) in state.statuses.iter() {
             out.item(&Item::Ended { message, ended: ended.clone() })?;
         }
+        for sent in state.sent.iter() {
+            out.item(&Item::Sent(sent))?;
+        }
         for ((agent, class), window) in &state.windows {
             let (agent, class, window) = (agent.clone(), *class, window.clone());
             out.item(&Item::Window { agent, class, window })?;
@@ -127,6 +131,7 @@ impl Snapshot {
                 | Item::Message { .. }
                 | Item::Dead { .. }
                 | Item::Ended { .. }
+                | Item::Sent(_)
                 | Item::Window { .. }) => snapshot.take(item),
             }
         }
@@ -154,6 +159,7 @@ impl Snapshot {
                 state.letters.restore(death, Letter { head, body, attempts, reason, died_at });
             }
             Item::Ended { message, ended } => state.statuses.push(message, ended),
+            Item::Sent(sent) => state.sent.push(sent),
             Item::Window { agent, class, window } => {
                 state.windows.insert((agent, class), window);
             }

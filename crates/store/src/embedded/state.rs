@@ -5,6 +5,7 @@
 
 mod letters;
 mod queues;
+mod sent;
 mod statuses;
 mod tally;
 mod values;
@@ -18,6 +19,7 @@ use gate::types::{AgentId, MessageId, Timestamp};
 
 pub(super) use self::letters::{Letter, Letters};
 pub(super) use self::queues::{Message, Picked, Queues, Spot};
+pub(super) use self::sent::Keys;
 pub(super) use self::statuses::{Ended, Statuses};
 use self::tally::Tally;
 pub(super) use self::values::{Value, Values};
@@ -34,6 +36,7 @@ pub(super) struct State {
     pub(super) queues: Queues,
     pub(super) letters: Letters,
     pub(super) statuses: Statuses,
+    pub(super) sent: Keys,
     pub(super) windows: HashMap<(AgentId, CounterClass), SlidingWindow>,
 }
 
@@ -58,6 +61,7 @@ impl State {
             queues: Queues::new(cache_bytes),
             letters: Letters::default(),
             statuses: Statuses::new(bounds.statuses_max),
+            sent: Keys::new(bounds.sent_max),
             windows: HashMap::new(),
         }
     }
@@ -108,6 +112,7 @@ impl State {
                 return Ok(Some(agent));
             }
             Change::Drop { message } => drop(self.letters.remove(*message)?),
+            Change::Remember(sent) => self.sent.push(sent.clone()),
             // Records are the chain's, not the state's.
             Change::Record { .. } => {}
         }
@@ -119,10 +124,11 @@ impl State {
         self.values.purge(self.time, PURGED_MAX);
     }
 
-    /// Forgets the windows in which nothing is counted any more.
+    /// Forgets the windows in which nothing is counted any more, and the keys whose time is over.
     pub(super) fn purge_windows(&mut self) {
         let now = self.time;
         self.windows.retain(|_, window| !window.is_idle(now));
+        self.sent.purge(now);
     }
 
     /// Returns what became of a message.

@@ -1,5 +1,6 @@
 //! What the engine does with damage, full disks, failing syncs and its own files.
 
+mod ahead;
 mod archive;
 mod damage;
 mod faults;
@@ -79,6 +80,7 @@ async fn lease(store: &Embedded, count: usize) -> Vec<Leased> {
         holder: SessionId::from_random(1),
         count,
         bytes: usize::MAX,
+        or_one: true,
         now: moment(1),
         reclaim_after: Duration::from_secs(30),
         release: Vec::new(),

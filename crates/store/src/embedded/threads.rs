@@ -18,6 +18,7 @@ use super::checkpoint::{Checkpointer, Upto};
 use super::committer::Committer;
 use super::condition::Fatal;
 use super::disk::StrictDisk;
+use super::figures::Tallies;
 use super::folder::Folder;
 use super::group::Request;
 use super::log::{Log, LogEnd, Tools};
@@ -121,6 +122,7 @@ pub(super) fn start(
         active: Mutex::new(Upto { segment: log.end().number, position: log.start() }),
         sealed_bytes: AtomicU64::new(0),
         snapshot_bytes: AtomicU64::new(0),
+        tallies: Tallies::default(),
     });
     let committer = Committer::new(Arc::clone(&shared), log, chain, want_checkpoint);
     let checkpointer = Checkpointer::new(Arc::clone(&shared));

@@ -118,17 +118,17 @@ impl AuditTrail {
     /// Passes from a broken end of the archive to the log, if that has what is missing. The server
     /// is writing it, or lost its power before it was on disk.
     fn damaged(&mut self, damage: Damage, is_last: bool) -> Result<Option<Entry>, Damage> {
-        let can_be_torn = matches!(
-            damage.what,
-            Fault::TornTail { .. } | Fault::Broken { .. } | Fault::NotAnArchive
-        );
-        if !is_last || !can_be_torn {
+        // A file is only cut by a server that starts, which writes what is missing again.
+        let is_cut = matches!(damage.what, Fault::Unreadable(io::ErrorKind::UnexpectedEof));
+        let is_torn = matches!(damage.what, Fault::TornTail { .. });
+        let is_hole = matches!(damage.what, Fault::Broken { .. } | Fault::NotAnArchive);
+        if !is_last || !(is_cut || is_torn || is_hole) {
             return Err(damage);
         }
         if self.is_in_log()? {
             return Ok(None);
         }
-        if !matches!(damage.what, Fault::TornTail { .. }) {
+        if is_hole {
             return Err(damage);
         }
         // Written to its end and gone from the log since, if the server runs.

@@ -1,9 +1,11 @@
 //! What each operation of a batch does; the caller throws the state away if one is refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use gate::ports::{Entry, Expect, Key, MessageState, MessageView, Op, Settlement, StoreError};
+use gate::ports::{
+    Entry, Expect, Key, MessageState, MessageView, Op, Sent, Settlement, StoreError,
+};
 use gate::types::{AgentId, MessageId, SessionId, Timestamp};
 
 use super::{Letter, Message, State, Value};
@@ -46,6 +48,7 @@ impl State {
                 touched.insert(entry.queue.agent.clone());
                 self.enqueue(bounds, entry)?;
             }
+            Op::Remember(sent) => self.remember(sent)?,
             Op::Settle { message, holder, how, at } => {
                 touched.extend(self.settle(bounds, message, holder, (how, at))?);
             }
@@ -115,6 +118,29 @@ impl State {
         self.messages.insert(self.next_place, message);
         self.next_place += 1;
         Ok(())
+    }
+
+    fn remember(&mut self, sent: Sent) -> Result<(), StoreError> {
+        if self.sent(&sent.sender, sent.key, self.time).is_some() {
+            return Err(CONFLICT);
+        }
+        self.sent.retain(|one| one.sender != sent.sender || one.key != sent.key);
+        self.sent.push(sent);
+        Ok(())
+    }
+
+    /// Forgets the oldest keys of senders that have more than they may; done once a batch.
+    pub(super) fn forget_keys(&mut self, max: usize) {
+        let mut newer: BTreeMap<AgentId, usize> = BTreeMap::new();
+        let mut kept = std::mem::take(&mut self.sent);
+        kept.reverse();
+        kept.retain(|sent| {
+            let newer = newer.entry(sent.sender.clone()).or_default();
+            *newer += 1;
+            *newer <= max
+        });
+        kept.reverse();
+        self.sent = kept;
     }
 
     /// Ends a lease; returns the agent whose queue has a message to give again.

@@ -30,7 +30,8 @@ impl State {
             }
             let taken = leases.messages.len();
             is_full |= taken == claim.count;
-            is_full |= taken > 0 && bytes + entry.envelope.len() > claim.bytes;
+            let is_first = claim.or_one && taken == 0;
+            is_full |= !is_first && bytes + entry.envelope.len() > claim.bytes;
             if is_full {
                 continue;
             }

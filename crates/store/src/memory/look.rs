@@ -4,42 +4,53 @@ use std::ops::Bound;
 
 use gate::limits::RateLimits;
 use gate::ports::{
-    CounterClass, DeadLetter, DeadLetterScan, Found, MessageState, MessageView, Read, Scan,
+    CounterClass, DeadLetter, DeadLetterScan, Found, MessageState, MessageView, Read, Scan, Sent,
     Versioned,
 };
 use gate::types::{AgentId, Timestamp};
 
 use super::{Inner, Letter, State};
 
-impl State {
+impl Inner {
     pub(super) fn read(&mut self, what: Read) -> Option<Found> {
+        let state = &mut self.state;
         match what {
             Read::Value(key, now) => {
-                let found = self.values.get(&key).filter(|value| value.is_live(now))?;
+                let found = state.values.get(&key).filter(|value| value.is_live(now))?;
                 let (value, version) = (found.value.clone(), found.version);
                 Some(Found::Value(Versioned { key, value, version }))
             }
             Read::Message(message) => {
-                let queued = self.messages.values().find(|m| m.entry.message == message);
-                let letter = self.letters.values().find(|l| l.entry.message == message);
-                let ended = self.statuses.iter().find(|s| s.message == message);
+                let queued = state.messages.values().find(|m| m.entry.message == message);
+                let letter = state.letters.values().find(|l| l.entry.message == message);
+                let ended = state.statuses.iter().find(|s| s.message == message);
                 let view = queued.map(super::Message::view);
                 let view = view.or_else(|| letter.map(Letter::view)).or_else(|| ended.cloned());
                 view.map(Found::Message)
             }
             Read::DeadLetter(message) => {
-                let letter = self.letters.values().find(|l| l.entry.message == message)?;
+                let letter = state.letters.values().find(|l| l.entry.message == message)?;
                 let envelope = Some(letter.entry.envelope.clone());
                 Some(Found::DeadLetter(DeadLetter { envelope, ..letter.listed() }))
             }
             Read::Window { agent, class, limits, now } => {
-                Some(self.window(agent, class, (limits, now)))
+                Some(state.window(agent, class, (limits, now)))
             }
+            Read::Sent { sender, key, now } => state.sent(&sender, key, now).map(Found::Sent),
             Read::Depth(agent) => {
-                let waiting = self.messages.values().filter(|m| m.entry.queue.agent == agent);
+                let waiting = state.messages.values().filter(|m| m.entry.queue.agent == agent);
                 Some(Found::Depth(waiting.count() as u64))
             }
+            Read::RecordCount => Some(Found::RecordCount(self.records.len() as u64)),
         }
+    }
+}
+
+impl State {
+    /// Returns what a key has made, if its time is not over.
+    pub(super) fn sent(&self, sender: &AgentId, key: u128, now: Timestamp) -> Option<Sent> {
+        let is_it = |sent: &&Sent| sent.sender == *sender && sent.key == key;
+        self.sent.iter().filter(is_it).find(|sent| sent.expires_at > now).cloned()
     }
 
     fn window(

@@ -43,10 +43,12 @@ pub(super) async fn holds(kit: &Kit, count: u64) -> Checked {
 }
 
 async fn chained(kit: &mut Kit) -> Checked {
+    same("the number of entries of an empty log", &kit.record_count().await?, &0)?;
     kit.commit(vec![record(1), record(2)]).await?;
     kit.commit(vec![record(3)]).await?;
     holds(kit, 3).await?;
     let page = entries(kit, 2, 1).await?;
+    same("the number of entries", &kit.record_count().await?, &3)?;
     same("one entry from 2 on", &page.iter().map(|e| e.link.seq).collect(), &vec![2])?;
     same("the entries from 4 on", &entries(kit, 4, 9).await?, &vec![])
 }
@@ -54,6 +56,7 @@ async fn chained(kit: &mut Kit) -> Checked {
 async fn gapless(kit: &mut Kit) -> Checked {
     kit.commit(vec![record(1)]).await?;
     kit.conflict(1, vec![record(9), ack(1, 1)]).await?;
+    same("the number of entries", &kit.record_count().await?, &1)?;
     kit.commit(vec![record(2)]).await?;
     holds(kit, 2).await
 }

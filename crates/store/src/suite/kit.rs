@@ -92,6 +92,13 @@ impl Kit {
         }
     }
 
+    pub(super) async fn record_count(&self) -> Result<u64, String> {
+        match self.read(Read::RecordCount).await? {
+            Some(Found::RecordCount(count)) => Ok(count),
+            other => Err(format!("a number of entries is read as {other:?}")),
+        }
+    }
+
     pub(super) async fn lease(&self, claim: Claim) -> Result<Leases, String> {
         self.store().lease(claim).await.map_err(|error| format!("lease: {error}"))
     }
@@ -169,6 +176,7 @@ pub(super) fn claim(holder: u128, now: u64) -> Result<Claim, String> {
         holder: session(holder),
         count: 100,
         bytes: 1_000_000,
+        or_one: true,
         now: at(now),
         reclaim_after: RECLAIM,
         release: Vec::new(),

@@ -68,6 +68,8 @@ async fn limits(kit: &mut Kit) -> Checked {
         ops.push(Op::Enqueue(sized(number, 100)?));
     }
     kit.commit(ops).await?;
+    let leases = kit.lease(Claim { bytes: 99, or_one: false, ..claim(1, 1)? }).await?;
+    same("the messages strictly within 99 bytes", &leases.messages.len(), &0)?;
     let leases = kit.lease(Claim { bytes: 50, ..claim(1, 1)? }).await?;
     same("the messages within 50 bytes", &leases.messages.len(), &1)?;
     let leases = kit.lease(Claim { bytes: 299, ..claim(1, 1)? }).await?;

@@ -86,6 +86,7 @@ async fn windows(kit: &mut Kit) -> Checked {
 async fn chain(kit: &mut Kit) -> Checked {
     kit.commit(vec![record(1), record(2)]).await?;
     kit.reopen().await?;
+    same("the number of entries", &kit.record_count().await?, &2)?;
     kit.commit(vec![record(3)]).await?;
     holds(kit, 3).await?;
     kit.reopen().await?;

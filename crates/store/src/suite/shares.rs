@@ -35,6 +35,7 @@ pub(super) const fn bounds() -> Bounds {
         agent_letters_max: 2,
         agent_letter_bytes_max: 1_000,
         statuses_max: 3,
+        sent_max: 3,
     }
 }
 

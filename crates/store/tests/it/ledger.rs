@@ -315,6 +315,7 @@ pub(crate) fn claim(holder: SessionId) -> Claim {
         holder,
         count: 0,
         bytes: 1_000_000,
+        or_one: true,
         now: moment().after(Duration::from_secs(1)),
         reclaim_after: Duration::from_secs(30),
         release: Vec::new(),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use gate::limits::RateLimits;
 use gate::ports::{
     Batch, Claim, CounterClass, DeadLetterScan, Entry, Expect, Key, Op, QueueKey, Read, Retry,
-    Scan, Settlement, Space, Store, StoreError,
+    Scan, Sent, Settlement, Space, Store, StoreError,
 };
 use gate::types::{AgentId, CorrelationId, InstanceId, MessageId, SessionId, Timestamp};
 use proptest::prelude::*;
@@ -31,9 +31,11 @@ const BOUNDS: Bounds = Bounds {
     agent_letters_max: 2,
     agent_letter_bytes_max: 250,
     statuses_max: 2,
+    sent_max: 2,
 };
 const LIMITS: RateLimits = RateLimits { per_minute: 3, per_hour: 6 };
 const MESSAGES: u128 = 7;
+const KEYS: u128 = 5;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -67,6 +69,7 @@ enum Draft {
     Revive(u128),
     Drop(u128),
     Record(u8),
+    Remember { sender: bool, key: u128, lasts: u64 },
 }
 
 fn draft() -> impl Strategy<Value = Draft> {
@@ -86,6 +89,8 @@ fn draft() -> impl Strategy<Value = Draft> {
         1 => message.clone().prop_map(Draft::Revive),
         1 => message.prop_map(Draft::Drop),
         1 => any::<u8>().prop_map(Draft::Record),
+        2 => (any::<bool>(), 0..KEYS, 0..60_u64)
+            .prop_map(|(sender, key, lasts)| Draft::Remember { sender, key, lasts }),
     ]
 }
 
@@ -168,6 +173,14 @@ fn op(draft: &Draft, now: Timestamp) -> Op {
         Draft::Revive(message) => Op::Revive { message: id(message), expires_at: later(50) },
         Draft::Drop(message) => Op::Drop { message: id(message) },
         Draft::Record(byte) => Op::record(format!("{{\"n\":{byte}}}")),
+        Draft::Remember { sender, key, lasts } => Op::Remember(Sent {
+            sender: name(sender),
+            key,
+            content: key << 1,
+            message: id(key),
+            correlation: None,
+            expires_at: later(lasts),
+        }),
     }
 }
 
@@ -194,6 +207,10 @@ async fn ask(store: &dyn Store, now: Timestamp) -> Vec<String> {
         let window = Read::Window { agent: agent.clone(), class, limits: LIMITS, now };
         answers.push(format!("{:?}", store.read(window).await));
         answers.push(format!("{:?}", store.read(Read::Depth(agent)).await));
+    }
+    for (sender, key) in [false, true].into_iter().flat_map(|of| (0..KEYS).map(move |k| (of, k))) {
+        let sent = Read::Sent { sender: name(sender), key, now };
+        answers.push(format!("{:?}", store.read(sent).await));
     }
     for space in [Space::Pending, Space::Role, Space::Circuit] {
         let scan = Scan::Values { space, after: None, now };
@@ -276,6 +293,7 @@ async fn run(steps: Vec<Step>, seed: u64) {
                     holder: SessionId::from_random(holder),
                     count,
                     bytes: 250,
+                    or_one: true,
                     now,
                     reclaim_after: Duration::from_secs(20),
                     release: release.into_iter().map(SessionId::from_random).collect(),

@@ -56,8 +56,8 @@ async fn on_one_store(crash: Crash, rounds: u32, sums: &mut Sums, dice: &mut Dic
     let load = Load::connect(&site, &gate).await?;
     for _round in 0..rounds {
         let seed = dice.seed();
-        let crashed = round(&site, disk.as_ref(), gate, &load, (&mut *sums, &mut *dice)).await;
-        match crashed.with_context(|| format!("with PALISADE_SEED={seed}")) {
+        let crashed = round(&site, disk.as_ref(), gate, &load, (&mut *sums, &mut *dice));
+        match Box::pin(crashed).await.with_context(|| format!("with PALISADE_SEED={seed}")) {
             Ok(started) => gate = started,
             Err(error) => {
                 sums.add(&load);

@@ -43,8 +43,12 @@ pub(super) async fn failed_sync(
         let moment = Duration::from_millis(100 + dice.below(200));
         let fault = async {
             sleep(moment).await;
+            let health = ground.site.health(&gate).await?;
+            ensure!(health.is_serving().await?, "health says that a sound gate does not serve");
             ground.disk.fail_next_sync(".seg");
             let took = ended_after_a_fault(&ground, gate).await?;
+            let is_serving = health.is_serving().await;
+            ensure!(is_serving.is_err(), "a gate that has ended answers {is_serving:?}");
             slowest = slowest.max(took);
             ground.disk.lose_power(Loss::Everything, dice);
             verify(&ground.site).await?;
@@ -61,7 +65,8 @@ pub(super) async fn failed_sync(
     Ok(())
 }
 
-/// Waits until a sync has failed and the gate has ended for it; returns how long that took.
+/// Waits until a sync has failed and the gate has ended for it; returns how long that took. Until
+/// then it refuses what cannot be kept, and ends before anybody could route calls away from it.
 #[expect(clippy::disallowed_methods, reason = "how long it takes is what is measured")]
 async fn ended_after_a_fault(ground: &Ground, gate: Gate) -> Result<Duration> {
     eventually("a sync fails", async || Ok(ground.disk.has_failed().then_some(()))).await?;
@@ -71,19 +76,26 @@ async fn ended_after_a_fault(ground: &Ground, gate: Gate) -> Result<Duration> {
     Ok(began.elapsed())
 }
 
-/// The disk is full: senders are told so, everything that needs no room goes on, and sending goes
-/// on by itself when there is room again.
+/// The disk is full: senders are told so, and so are those who ask for the gate's health;
+/// everything that needs no room goes on, and sending goes on by itself when there is room again.
 pub(super) async fn full(report: &mut Report) -> Result<()> {
     let (ground, gate) = Ground::new().await?;
+    let health = ground.site.health(&gate).await?;
     let fault = async {
         ground.load.takes(50).await?;
+        health.becomes(true).await?;
         ground.disk.set_full(true);
         let refused = || ground.load.ledger.borrow().refusals("disk_full");
         eventually("senders hear of the full disk", async || Ok((refused() > 20).then_some(())))
             .await?;
+        health.becomes(false).await.context("while the disk is full")?;
         ground.load.read().await.context("while the disk is full")?;
+        let is_serving = health.is_serving().await?;
+        ensure!(!is_serving, "health says that the gate serves on a full disk");
         ground.disk.set_full(false);
-        resumed(&ground).await
+        let resumed = resumed(&ground).await?;
+        health.becomes(true).await.context("there is room again")?;
+        Ok(resumed)
     };
     let resumed = ground.load.during(fault).await?;
     let mut sums = Sums::default();

@@ -1,5 +1,8 @@
 //! The operator's door of the test gate: it echoes what it was asked.
 
+use std::vec::IntoIter;
+
+use futures::stream;
 use palisade_client::admin;
 use palisade_client::admin::admin_service_server::AdminService;
 use tonic::{Request, Response, Status};
@@ -8,6 +11,8 @@ use super::{Doors, peer};
 
 #[tonic::async_trait]
 impl AdminService for Doors {
+    type OverviewStream = stream::Iter<IntoIter<Result<admin::OverviewResponse, Status>>>;
+
     async fn list_agents(
         &self,
         request: Request<admin::ListAgentsRequest>,
@@ -71,5 +76,23 @@ impl AdminService for Doors {
             "m1" => Ok(Response::new(admin::DropDeadLetterResponse {})),
             _ => Err(Status::not_found("not_found")),
         }
+    }
+
+    async fn overview(
+        &self,
+        request: Request<admin::OverviewRequest>,
+    ) -> Result<Response<Self::OverviewStream>, Status> {
+        let at_ms = request.into_inner().interval_ms.into();
+        let picture = admin::OverviewResponse { at_ms, ..Default::default() };
+        let end = Status::unavailable("draining");
+        Ok(Response::new(stream::iter(vec![Ok(picture), Err(end)])))
+    }
+
+    async fn trace_message(
+        &self,
+        request: Request<admin::TraceMessageRequest>,
+    ) -> Result<Response<admin::TraceMessageResponse>, Status> {
+        let message_id = request.into_inner().message_id;
+        Ok(Response::new(admin::TraceMessageResponse { message_id, ..Default::default() }))
     }
 }

@@ -9,6 +9,7 @@ use crate::limits::RateLimits;
 use crate::ports::{DeadLetter, DeadLetterScan, Found, Op, Read, Scan, StoreError};
 use crate::registry::AgentStatus;
 use crate::types::{AdminAnswer, AdminCommand, AgentId, Answer, MessageId, Refusal};
+use crate::way::Way;
 
 // LIMIT: dead letters on one page.
 const PAGE_MAX: usize = 1_000;
@@ -55,8 +56,26 @@ pub(super) async fn run(
             record(gate, case, vec![Op::Drop { message: letter.view.message }]).await?;
             AdminAnswer::Done
         }
+        AdminCommand::Overview => {
+            let outlook = gate.outlook()?;
+            record(gate, case, Vec::new()).await?;
+            AdminAnswer::Overview(outlook)
+        }
+        AdminCommand::TraceMessage { message, records_max } => {
+            case.detail.insert("message".to_owned(), shortened(&message));
+            let way = way(gate, &message, records_max).await?;
+            record(gate, case, Vec::new()).await?;
+            AdminAnswer::Way(Box::new(way))
+        }
     };
     Ok(Answer::Admin(answer))
+}
+
+async fn way(gate: &Gate, message: &str, records_max: u64) -> Result<Way, Refusal> {
+    let missing = Refusal::NotFound { what: "message" };
+    let Ok(message) = MessageId::parse(message) else { return Err(missing) };
+    let way = gate.way(message, records_max).await;
+    way.map_err(|cause| unavailable(&cause))?.ok_or(missing)
 }
 
 async fn record(gate: &Gate, case: &mut Case, changes: Vec<Op>) -> Result<(), Refusal> {

@@ -1,28 +1,33 @@
-//! Commits a message: into its target's queue, with its record, in one batch.
+//! What commits a message: into its target's queue, with its record, in one batch.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::refuse;
+use super::hand_over::Then;
 use crate::case::Case;
 use crate::gate::Gate;
-use crate::ports::{Entry, Expect, Key, Op, QueueKey, StoreError};
-use crate::types::{Answer, CorrelationId, Message, MessageKind, Pending, Refusal, Timestamp};
+use crate::ports::{Entry, Expect, Key, Op, QueueKey, Sent};
+use crate::types::{CorrelationId, Message, MessageKind, Pending, Timestamp};
 
 // A request is remembered a little longer than its asker waits, so that a late reply is told
 // that it is late and not that nobody asked.
 const GRACE: Duration = Duration::from_secs(60);
 
-pub(super) async fn deliver(
+/// Returns what queues a message, and what that is for.
+pub(super) fn deliver(
     gate: &Gate,
-    case: &mut Case,
+    case: &Case,
     message: Message,
     envelope: String,
-) -> Result<Answer, Refusal> {
-    let mut expires_at = case.at.after(gate.settings.delivery.expire_after);
+) -> (Vec<Op>, Then) {
+    let settings = &gate.settings.delivery;
+    let mut expires_at = case.at.after(settings.expire_after);
+    if let Some(ttl) = case.ttl {
+        expires_at = expires_at.min(case.at.after(ttl));
+    }
     let mut instance = None;
-    let mut changes = Vec::with_capacity(2);
+    let mut changes = Vec::with_capacity(3);
     match &message.kind {
         MessageKind::Send => {}
         MessageKind::Request { correlation } => {
@@ -41,21 +46,28 @@ pub(super) async fn deliver(
     }
     let correlation = message.kind.correlation();
     let is_reply = matches!(message.kind, MessageKind::Reply { .. });
+    let sender = message.sender;
+    if let Some((key, content)) = case.hashes {
+        changes.push(Op::Remember(Sent {
+            sender: sender.clone(),
+            key,
+            content,
+            message: case.id,
+            correlation,
+            // LIMIT: delivery.idempotency_seconds
+            expires_at: case.at.after(settings.idempotency),
+        }));
+    }
     changes.push(Op::Enqueue(Entry {
         message: case.id,
-        sender: message.sender,
+        sender: sender.clone(),
         queue: QueueKey { agent: message.target, instance },
         envelope: Bytes::from(envelope),
         message_type: message.message_type,
         accepted_at: case.at,
         expires_at,
     }));
-    match case.commit(gate, changes).await {
-        Ok(()) => Ok(Answer::Accepted { message: case.id, correlation }),
-        // Of racing replies one wins.
-        Err(StoreError::Conflict { .. }) if is_reply => Err(Refusal::UnknownCorrelation),
-        Err(cause) => Err(refuse(case, &cause)),
-    }
+    (changes, Then::Deliver { sender, correlation, is_reply })
 }
 
 fn ask(message: &Message, correlation: CorrelationId, until: Timestamp) -> Op {

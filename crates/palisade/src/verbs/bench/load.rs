@@ -213,7 +213,7 @@ fn lock(times: &Mutex<Times>) -> std::sync::MutexGuard<'_, Times> {
 /// Makes a payload of a fixed length with the message's number in it.
 ///
 /// The number is written with letters: a run of digits could look like something to inspection.
-fn payload(number: u64) -> String {
+pub(super) fn payload(number: u64) -> String {
     let letters: String = (0..NUMBER_LETTERS)
         .rev()
         .map(|place| char::from(b'a' + u8::try_from((number >> (4 * place)) & 15).unwrap_or(0)))
@@ -237,7 +237,7 @@ const PAYLOAD_REST: &str = concat!(
     r#""ready":true,"tags":["draft","internal"],"note":"tides, berths and the queue at the "#,
     r#"northern gate; compare with last week, list what changed, shortest first"}"#,
 );
-const MESSAGE_TYPE: &str = "bench.message";
+pub(super) const MESSAGE_TYPE: &str = "bench.message";
 /// The first second connects code paths, fills caches and lets the store make its first files.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// LIMIT: messages between send and delivery that can be timed, ten times what a queue holds.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::latency::Quantiles;
 use super::load::{self, Load};
 use super::target::{Credential, Given, Own, Target};
+use super::{cores, count};
 use crate::failure::{EXIT_FAILED, Failure};
 use crate::output::Output;
 
@@ -117,7 +118,7 @@ async fn target(args: &PipelineArgs, sessions: u32) -> anyhow::Result<Target> {
     let (Some(addr), Some(ca), Some(cert), Some(key)) =
         (&args.addr, &args.ca, &args.cert, &args.key)
     else {
-        return Ok(Target::Own(Box::new(Own::start(sessions).await?)));
+        return Ok(Target::Own(Box::new(Own::for_pipeline(sessions).await?)));
     };
     if let Some(pid) = args.server_pid.filter(|pid| !super::process::exists(*pid)) {
         let text = format!("there is no process {pid} to measure");
@@ -128,7 +129,6 @@ async fn target(args: &PipelineArgs, sessions: u32) -> anyhow::Result<Target> {
 }
 
 fn report(args: &PipelineArgs, runs: &[Run], ok: bool) -> serde_json::Value {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     serde_json::json!({
         "ok": ok,
         "bench": "pipeline",
@@ -140,7 +140,7 @@ fn report(args: &PipelineArgs, runs: &[Run], ok: bool) -> serde_json::Value {
             "seconds": args.seconds,
             "server": args.addr.as_deref().unwrap_or("own: all stages, default rules, fsync"),
         },
-        "machine": { "cores": cores },
+        "machine": { "cores": cores() },
         "runs": runs,
     })
 }
@@ -186,9 +186,4 @@ fn row(run: &Run) -> Vec<String> {
 
 fn per(amount: f64, unit: f64) -> f64 {
     if unit > 0.0 { amount / unit } else { 0.0 }
-}
-
-/// No run has 2^32 messages; if one had, its figures would say so by being too small.
-fn count(messages: u64) -> f64 {
-    f64::from(u32::try_from(messages).unwrap_or(u32::MAX))
 }

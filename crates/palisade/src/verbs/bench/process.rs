@@ -1,4 +1,4 @@
-//! What a process has used, from `/proc`: CPU time and peak memory.
+//! What a process has used, from `/proc`: CPU time and memory.
 //!
 //! Linux only, like the rest of the program's measuring.
 
@@ -25,7 +25,16 @@ pub(super) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
 /// Returns an error if there is no such process.
 pub(super) fn peak_rss_bytes(pid: u32) -> anyhow::Result<u64> {
     let status = read(pid, "status")?;
-    peak(&status).with_context(|| format!("/proc/{pid}/status cannot be understood"))
+    memory(&status, "VmHWM:").with_context(|| format!("/proc/{pid}/status cannot be understood"))
+}
+
+/// Returns the memory that a process has resident now, in bytes.
+///
+/// # Errors
+/// Returns an error if there is no such process.
+pub(super) fn rss_bytes(pid: u32) -> anyhow::Result<u64> {
+    let status = read(pid, "status")?;
+    memory(&status, "VmRSS:").with_context(|| format!("/proc/{pid}/status cannot be understood"))
 }
 
 /// Tells whether there is such a process.
@@ -47,8 +56,8 @@ fn ticks(stat: &str) -> Option<u64> {
     user.checked_add(system)
 }
 
-fn peak(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn memory(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1_024)
 }
@@ -68,9 +77,11 @@ mod tests {
     }
 
     #[test]
-    fn peak_memory_is_in_bytes() {
-        assert_eq!(peak("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"), Some(2_097_152));
-        assert_eq!(peak("Name:\tx\n"), None);
+    fn memory_is_in_bytes() {
+        let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n";
+        assert_eq!(memory(status, "VmHWM:"), Some(2_097_152));
+        assert_eq!(memory(status, "VmRSS:"), Some(1_024));
+        assert_eq!(memory("Name:\tx\n", "VmHWM:"), None);
     }
 
     #[test]
@@ -79,5 +90,6 @@ mod tests {
         assert!(exists(pid));
         assert!(cpu_time(pid).is_ok());
         assert!(peak_rss_bytes(pid).unwrap() > 100_000);
+        assert!(rss_bytes(pid).unwrap() > 100_000);
     }
 }

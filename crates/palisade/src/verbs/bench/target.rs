@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use audit::Filter;
-use palisade_client::{Client, Options, Receive};
+use palisade_client::{Client, Options, Receive, Wire};
 use tempfile::TempDir;
 
 use super::load::Load;
@@ -35,7 +35,7 @@ impl Target {
     /// Returns the process to measure.
     pub(super) fn pid(&self) -> anyhow::Result<Option<u32>> {
         match self {
-            Self::Own(own) => own.gate.pid().map(Some),
+            Self::Own(own) => own.pid().map(Some),
             Self::Given(given) => Ok(given.pid),
         }
     }
@@ -49,6 +49,19 @@ impl Target {
     }
 }
 
+/// What a server has besides what every run has.
+#[derive(Debug, Default)]
+pub(super) struct Extra<'a> {
+    /// Lines of agents without certificates.
+    pub(super) agents: String,
+    /// More keys of `storage`, each after a comma.
+    pub(super) storage: &'a str,
+    /// The value of `delivery`.
+    pub(super) delivery: Option<&'a str>,
+    /// A folder whose store is not empty, instead of a new one.
+    pub(super) folder: Option<TempDir>,
+}
+
 /// A server of our own.
 #[derive(Debug)]
 pub(super) struct Own {
@@ -58,46 +71,73 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// Makes a folder with everything and starts the server.
-    pub(super) async fn start(sessions: u32) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("palisade-bench-").tempdir()?;
+    /// Starts a server for senders and receivers of their own.
+    pub(super) async fn for_pipeline(sessions: u32) -> anyhow::Result<Self> {
+        let receivers: Vec<String> = (0..RECEIVERS_MAX).map(receiver_name).collect();
+        let mut agents: Vec<(String, String)> = Vec::new();
+        for sender in 0..sessions.min(SENDERS_MAX) {
+            agents.push((sender_name(sender), receivers.join(", ")));
+        }
+        agents.extend(receivers.into_iter().map(|receiver| (receiver, String::new())));
+        Self::start(&agents, Extra::default()).await
+    }
+
+    /// Makes a folder with everything and starts the server: each agent has a certificate and
+    /// may send to those that are named with it.
+    pub(super) async fn start(
+        agents: &[(String, String)],
+        extra: Extra<'_>,
+    ) -> anyhow::Result<Self> {
+        let Extra { storage, delivery, agents: others, folder } = extra;
+        let folder = folder.map_or_else(new_folder, Ok)?;
         let keyring = Keyring::open(folder.path())?;
         keyring.server()?;
         keyring.audit_key()?;
         let mut configuration = String::from(CONFIGURATION_HEAD);
-        for sender in 0..sessions.min(SENDERS_MAX) {
-            keyring.agent(&sender_name(sender))?;
-            let receivers: Vec<String> = (0..RECEIVERS_MAX).map(receiver_name).collect();
-            let (sender, receivers) = (sender_name(sender), receivers.join(", "));
-            writeln!(configuration, "  {sender}: {{ allow: [{receivers}] }}")?;
+        writeln!(configuration, "storage: {{ path: {STORE}, durability: fsync{storage} }}")?;
+        if let Some(delivery) = delivery {
+            writeln!(configuration, "delivery: {delivery}")?;
         }
-        for receiver in (0..RECEIVERS_MAX).map(receiver_name) {
-            keyring.agent(&receiver)?;
-            writeln!(configuration, "  {receiver}: {{ allow: [] }}")?;
+        configuration.push_str("agents:\n");
+        for (agent, allow) in agents {
+            keyring.agent(agent)?;
+            writeln!(configuration, "  {agent}: {{ allow: [{allow}] }}")?;
         }
+        configuration.push_str(&others);
         let file = folder.path().join("palisade.yaml");
         fs::write(&file, configuration)?;
         let gate = Gate::start(&file, None).await?;
         Ok(Self { folder, keyring, gate })
     }
 
+    /// Says how to connect as one of the agents.
+    pub(super) fn options(&self, agent: &str) -> anyhow::Result<Options> {
+        self.keyring.options(&self.gate.addr().to_string(), agent)
+    }
+
+    /// Returns its process.
+    pub(super) fn pid(&self) -> anyhow::Result<u32> {
+        self.gate.pid()
+    }
+
     async fn connect(&self, sessions: u32) -> anyhow::Result<Load> {
-        let addr = self.gate.addr().to_string();
         let mut load = Load::default();
         for receiver in 0..sessions.min(RECEIVERS_MAX) {
-            let options = self.keyring.options(&addr, &receiver_name(receiver))?;
+            let mut options = self.options(&receiver_name(receiver))?;
+            options.wire = Wire::Mas;
             load.receivers.push(Client::connect(options).await?);
         }
         for session in 0..sessions {
-            let mut options = self.keyring.options(&addr, &sender_name(session % SENDERS_MAX))?;
-            options.receive = Receive::Replies;
+            let mut options = self.options(&sender_name(session % SENDERS_MAX))?;
+            (options.receive, options.wire) = (Receive::Replies, Wire::Mas);
             let target = receiver_name(session % sessions.min(RECEIVERS_MAX));
             load.senders.push((Client::connect(options).await?, target));
         }
         Ok(load)
     }
 
-    async fn finish(self) -> anyhow::Result<u64> {
+    /// Ends it and returns how many accepted messages its audit log has.
+    pub(super) async fn finish(self) -> anyhow::Result<u64> {
         self.gate.stop().await?;
         let filter = Filter {
             event_type: Some("message.send".to_owned()),
@@ -105,7 +145,7 @@ impl Own {
             ..Filter::default()
         };
         let mut decisions: BTreeMap<String, u64> = BTreeMap::new();
-        let log = store::read_audit(&self.folder.path().join("data"), 1);
+        let log = store::read_audit(&self.folder.path().join(STORE), 1);
         for found in audit::query(log, &filter) {
             *decisions.entry(found?.record.decision.into_owned()).or_default() += 1;
         }
@@ -115,6 +155,11 @@ impl Own {
         }
         Ok(allowed)
     }
+}
+
+/// Makes a folder that goes when it is not held any more.
+pub(super) fn new_folder() -> anyhow::Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("palisade-bench-").tempdir()?)
 }
 
 /// A server that somebody else runs.
@@ -138,7 +183,8 @@ impl Given {
         let mut load = Load::default();
         for _ in 0..sessions {
             let Credential { ca, cert, key } = &self.credential;
-            let options = Options::new(&self.addr, ca, cert, key);
+            let mut options = Options::new(&self.addr, ca, cert, key);
+            options.wire = Wire::Mas;
             let client = Client::connect(options)
                 .await
                 .with_context(|| format!("cannot connect to {}", self.addr))?;
@@ -167,7 +213,7 @@ server:
   tls: { cert: server.pem, key: server.key, client_ca: ca.pem }
 gateway:
   rate_limit: { per_minute: 1000000000000, per_hour: 1000000000000 }
-storage: { engine: embedded, path: data, durability: fsync }
 audit: { signing_key: audit.key }
-agents:
 ";
+/// Where the store is, below the folder.
+pub(super) const STORE: &str = "data";

@@ -139,6 +139,19 @@ pub struct Delivery {
     /// Messages whose fate can still be asked for after it is settled. Default 100000.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub statuses_max: u64,
+    /// Bytes of memory for the times of recent messages, which `palisade trace` shows. Default
+    /// 16777216: some 100000 events, of which a delivered message has three. 0 keeps none.
+    #[schemars(range(min = 0, max = 17_179_869_184_u64))]
+    pub trace_bytes_max: usize,
+    /// Seconds for which a sender's idempotency key is remembered, so that a retry with it makes
+    /// no second message. Default 86400.
+    #[schemars(range(min = 1, max = 2_592_000))]
+    pub idempotency_seconds: u64,
+    /// Keys of one sender that are remembered; the oldest is forgotten for a new one. Default
+    /// 32768: more than the default limits let an agent send in a day. Each takes about 200 bytes
+    /// of memory.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub idempotency_keys_max: u64,
 }
 
 impl Default for Delivery {
@@ -163,6 +176,9 @@ impl Default for Delivery {
             dead_letter_bytes_max: 4_294_967_296,
             dead_letter_share_percent: 25,
             statuses_max: 100_000,
+            trace_bytes_max: 16_777_216,
+            idempotency_seconds: 86_400,
+            idempotency_keys_max: 32_768,
         }
     }
 }

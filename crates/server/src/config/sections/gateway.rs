@@ -25,7 +25,7 @@ pub(in super::super) struct GatewayKeys {
     pub(in super::super) dlp: DlpKeys,
     /// A copy of the audit log as JSON lines, for other programs.
     pub(in super::super) audit: AuditFile,
-    /// Export of traces and metrics; not available in this version.
+    /// Export of traces and metrics to an OpenTelemetry collector.
     pub(in super::super) telemetry: TelemetryKeys,
     /// Read from files of a MAS gateway and ignored: the embedded store is used.
     pub(in super::super) redis: RedisKeys,

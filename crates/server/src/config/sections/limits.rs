@@ -154,6 +154,29 @@ pub struct ServerLimits {
     #[serde(rename = "penalty_ms", with = "milliseconds")]
     #[schemars(with = "u64", range(min = 0, max = 600_000))]
     pub penalty: Duration,
+    /// The longest such time, in milliseconds: it doubles each time that another connection has
+    /// to be closed soon after. Default 60000.
+    #[serde(rename = "penalty_max_ms", with = "milliseconds")]
+    #[schemars(with = "u64", range(min = 0, max = 3_600_000))]
+    pub penalty_max: Duration,
+    /// Milliseconds for which the connections of an agent or operator are served in the slow
+    /// lane, behind everyone else, because it did much of what is limited here. Default 5000; 0
+    /// never.
+    #[serde(rename = "slow_lane_ms", with = "milliseconds")]
+    #[schemars(with = "u64", range(min = 0, max = 600_000))]
+    pub slow_lane: Duration,
+    /// The longest such time, in milliseconds: it doubles each time that it is needed again soon.
+    /// Default 300000.
+    #[serde(rename = "slow_lane_max_ms", with = "milliseconds")]
+    #[schemars(with = "u64", range(min = 0, max = 3_600_000))]
+    pub slow_lane_max: Duration,
+    /// Payloads of 16 KiB and more that wait to be looked at; further ones are refused. Default
+    /// 256.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub large_payloads_max: usize,
+    /// Of these, payloads of one agent. Default 32; they are looked at one after the other.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub large_payloads_per_identity_max: usize,
     /// Bytes of memory that the process should stay below. From 80 % on new connections are
     /// refused, from 90 % on calls that bring a message. Default 2147483648; 0 looks at nothing.
     #[schemars(range(min = 0, max = 1_125_899_906_842_624_u64))]
@@ -199,6 +222,11 @@ impl Default for ServerLimits {
             cancels_per_second: 100,
             refusals_per_second: 100,
             penalty: Duration::from_secs(2),
+            penalty_max: Duration::from_secs(60),
+            slow_lane: Duration::from_secs(5),
+            slow_lane_max: Duration::from_secs(300),
+            large_payloads_max: 256,
+            large_payloads_per_identity_max: 32,
             memory_bytes_max: 2_147_483_648,
         }
     }

@@ -30,9 +30,23 @@ pub(in super::super) struct ServerKeys {
     /// How agents and operators are named in certificates.
     #[serde(default)]
     pub(in super::super) spiffe: SpiffeKeys,
+    /// Metrics and health for the machines that watch the server.
+    #[serde(default)]
+    pub(in super::super) operations: OperationsKeys,
     /// What connections may cost before anyone is authenticated, and after.
     #[serde(default)]
     pub(in super::super) limits: ServerLimits,
+}
+
+/// The section `server.operations` as it is written.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in super::super) struct OperationsKeys {
+    /// Address and port of `/metrics`, `/livez` and `/readyz`. Default none: they are plain HTTP
+    /// without a certificate and leave no record, so they belong on loopback or in a network of
+    /// operators. They tell nothing about agents or messages but numbers.
+    #[schemars(with = "Option<String>", extend("format" = "socket-address"))]
+    pub(in super::super) listen: Option<SocketAddr>,
 }
 
 /// The address to listen on.

@@ -1,6 +1,6 @@
-//! `gateway.telemetry` and `gateway.redis`: keys of a MAS gateway that are read and checked.
+//! `gateway.telemetry`: export of traces and metrics; and `gateway.redis`, which is read only.
 //!
-//! Neither does anything in this version. Both may hold secrets, so neither has a `Debug`.
+//! Both may hold secrets, so neither has a `Debug`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::units::milliseconds;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in super::super) struct TelemetryKeys {
-    /// Whether traces and metrics are exported. Default false; true is refused in this version.
+    /// Whether traces and metrics are exported. Default false; true needs `otlp_endpoint`.
     pub(in super::super) enabled: bool,
     /// Name of the service in what is exported. Default mas-framework, as in a MAS gateway.
     pub(in super::super) service_name: String,
@@ -22,9 +22,10 @@ pub(in super::super) struct TelemetryKeys {
     pub(in super::super) service_namespace: String,
     /// Environment in what is exported. Default dev.
     pub(in super::super) environment: String,
-    /// URL of the collector. Default none.
+    /// URL of the collector's OTLP over HTTP, such as `http://localhost:4318`. Default none.
     pub(in super::super) otlp_endpoint: Option<String>,
-    /// Share of traces that is kept, from 0 to 1. Default 1.
+    /// Share of traces that is kept, from 0 to 1, of those that begin here: what a caller decided
+    /// stands. Default 1.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub(in super::super) sample_ratio: f64,
     /// Whether metrics are exported too. Default true.

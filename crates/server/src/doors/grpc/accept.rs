@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gate::Gate;
-use gate::types::{Action, Call, Caller, Rejection, Timestamp, TraceContext};
-use parking_lot::Mutex;
+use gate::types::{Action, Call, Caller, Rejection, TraceContext};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::LazyConfigAcceptor;
@@ -16,11 +15,14 @@ use super::Routes;
 use super::bucket::{Bucket, Buckets};
 use super::connection::{Shared, serve};
 use super::descriptors::connections_max;
+use super::failures::Failures;
+use super::measures::DoorMeasures;
 use super::memory::{Level, Memory};
 use super::peer::{Identifier, Peer};
 use super::places::{Place, Places, network};
 use super::share::Shares;
 use super::standing::Standing;
+use crate::background::{Background, Ride, Work};
 use crate::config::ServerLimits;
 use crate::trust::InForce;
 
@@ -32,10 +34,17 @@ pub(crate) struct Listener {
     pub(crate) gate: Arc<Gate>,
     pub(crate) routes: Routes,
     pub(crate) limits: ServerLimits,
+    pub(crate) measures: Arc<DoorMeasures>,
+    pub(crate) background: Arc<Background>,
 }
 
 // The pause after the system refused a connection, such as when descriptors are used up.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+// How long a handshake may take in the slow lane before it goes on as fast as anything else.
+const LANE_MAX: Duration = Duration::from_millis(500);
+
+type Accepted = std::io::Result<TlsStream<TcpStream>>;
 
 // How many seconds of a rate of connections may come at once: agents often start together.
 const RESERVE_SECONDS: f64 = 5.0;
@@ -101,11 +110,14 @@ impl Listener {
             of_identity: Places::new(limits.connections_per_identity_max, 1),
             shares: Shares::new(limits),
             failures: Failures::default(),
+            measures: Arc::clone(&self.measures),
             shared: Shared {
                 gate: Arc::clone(&self.gate),
                 routes: self.routes.clone(),
                 limits,
                 memory: self.watch_memory(closing),
+                background: Arc::clone(&self.background),
+                turns: Arc::default(),
                 closing: closing.clone(),
             },
         }
@@ -180,6 +192,7 @@ struct Door {
     of_identity: Arc<Places<String>>,
     shares: Shares,
     failures: Failures,
+    measures: Arc<DoorMeasures>,
     shared: Shared,
 }
 
@@ -205,6 +218,7 @@ impl Door {
                 return self.record(address, failed).await;
             }
         };
+        let _connected = self.measures.connected();
         let chain = identity::peer_chain(stream.get_ref().1);
         let Some(leaf) = chain.first() else { return };
         let caller = self.identifier.identify(leaf, &in_force.trust);
@@ -250,12 +264,27 @@ impl Door {
             // has said nothing yet holds no place.
             let _place = self.handshakes.acquire().await;
             let in_force = self.tls.borrow().clone();
-            let stream = hello.into_stream(Arc::clone(&in_force.config)).await?;
+            let work = Box::pin(hello.into_stream(Arc::clone(&in_force.config)));
+            let stream = self.accept(work).await?;
             Ok((stream, in_force))
         };
         match tokio::time::timeout(self.shared.limits.handshake_timeout, work).await {
             Ok(done) => done.map_err(|cause: std::io::Error| cause.to_string()),
             Err(_elapsed) => Err("the handshake took too long".to_owned()),
+        }
+    }
+
+    /// Does the costly part of a handshake in the slow lane: anyone can ask for it. Where that
+    /// takes long, the processor is busy with those who are connected; then it goes on here, so
+    /// that nobody is kept out.
+    async fn accept(&self, work: Work<Accepted>) -> Accepted {
+        let begun = tokio::time::Instant::now();
+        let lane = &self.shared.background;
+        let ride = lane.ride(self.shared.gate.tasks(), work, move || begun.elapsed() < LANE_MAX);
+        match ride.await {
+            Some(Ride::Done(accepted)) => accepted,
+            Some(Ride::Back(work)) => work.await,
+            None => Err(std::io::Error::other("the handshake broke off")),
         }
     }
 
@@ -281,6 +310,7 @@ impl Door {
     /// Returns the call that stands for a failed connection, if it is to be recorded.
     fn failure(&self, address: SocketAddr, Failed { code, reason }: Failed<'_>) -> Option<Call> {
         tracing::debug!(%address, code, reason, "a connection failed");
+        self.measures.failed(code);
         let unrecorded = self.failures.admit(self.shared.gate.now())?;
         let mut reason = reason.to_owned();
         if unrecorded > 0 {
@@ -297,48 +327,4 @@ impl Door {
 
 fn too_often() -> std::io::Error {
     std::io::Error::other("there are too many handshakes (server.limits.handshakes_per_second)")
-}
-
-/// Bounds the records of failed connections, which cost their maker almost nothing.
-#[derive(Default)]
-struct Failures(Mutex<(Timestamp, u32, u64)>);
-
-// LIMIT: records of failed connections in a second.
-const RECORDS_PER_SECOND: u32 = 20;
-
-impl Failures {
-    /// Returns how many were left out since the last record, or nothing if this one is too.
-    fn admit(&self, now: Timestamp) -> Option<u64> {
-        let mut state = self.0.lock();
-        let (since, recorded, left_out) = &mut *state;
-        if now.since(*since) >= Duration::from_secs(1) {
-            *since = now;
-            *recorded = 0;
-        }
-        if *recorded >= RECORDS_PER_SECOND {
-            *left_out += 1;
-            return None;
-        }
-        *recorded += 1;
-        Some(std::mem::take(left_out))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_of_failed_connections_is_recorded_as_a_number() {
-        let failures = Failures::default();
-        let at = |second: u64| Timestamp::from_micros(second * 1_000_000);
-        for _ in 0..RECORDS_PER_SECOND {
-            assert_eq!(failures.admit(at(10)), Some(0));
-        }
-        for _ in 0..500 {
-            assert_eq!(failures.admit(at(10)), None);
-        }
-        assert_eq!(failures.admit(at(11)), Some(500));
-        assert_eq!(failures.admit(at(11)), Some(0));
-    }
 }

@@ -1,5 +1,8 @@
 //! What operators can ask.
 
+mod overview;
+mod way;
+
 use std::sync::Arc;
 
 use gate::Gate;
@@ -11,23 +14,26 @@ use policy::Change;
 use tonic::{Request, Response, Status};
 use wire::palisade::admin::v1 as admin;
 
+use super::HealthReporter;
 use super::mas::{apart, mismatch};
 use super::peer::ask;
 
 /// Answers the calls of the admin service.
 pub(super) struct AdminDoor {
     gate: Arc<Gate>,
+    health: HealthReporter,
 }
 
 type Answered<T> = Result<Response<T>, Status>;
 
 impl AdminDoor {
-    pub(super) fn new(gate: Arc<Gate>) -> Self {
-        Self { gate }
+    pub(super) fn new(gate: Arc<Gate>, health: HealthReporter) -> Self {
+        Self { gate, health }
     }
 
     async fn run(&self, shell: &Request<()>, command: AdminCommand) -> Result<AdminAnswer, Status> {
-        match ask(&self.gate, shell, Action::Administer(command)).await? {
+        let answer = ask(&self.gate, shell, Action::Administer(command)).await?;
+        match answer {
             Answer::Admin(answer) => Ok(answer),
             Answer::Opened(_)
             | Answer::Accepted { .. }
@@ -41,6 +47,8 @@ impl AdminDoor {
 
 #[tonic::async_trait]
 impl admin::admin_service_server::AdminService for AdminDoor {
+    type OverviewStream = overview::Pictures;
+
     async fn list_agents(
         &self,
         request: Request<admin::ListAgentsRequest>,
@@ -121,6 +129,34 @@ impl admin::admin_service_server::AdminService for AdminDoor {
         let (shell, body) = apart(request);
         self.run(&shell, AdminCommand::DropDeadLetter(body.message_id)).await?;
         Ok(Response::new(admin::DropDeadLetterResponse {}))
+    }
+
+    async fn overview(
+        &self,
+        request: Request<admin::OverviewRequest>,
+    ) -> Answered<Self::OverviewStream> {
+        let (shell, body) = apart(request);
+        let rhythm = overview::rhythm(body);
+        let command = rhythm.map_or(overview::UNKNOWN_RHYTHM, |_| AdminCommand::Overview);
+        let answer = self.run(&shell, command).await?;
+        let (AdminAnswer::Overview(outlook), Some(rhythm)) = (answer, rhythm) else {
+            return Err(mismatch());
+        };
+        let (gate, health) = (Arc::clone(&self.gate), self.health.clone());
+        Ok(Response::new(overview::pictures(gate, health, outlook, rhythm)))
+    }
+
+    async fn trace_message(
+        &self,
+        request: Request<admin::TraceMessageRequest>,
+    ) -> Answered<admin::TraceMessageResponse> {
+        let (shell, body) = apart(request);
+        let admin::TraceMessageRequest { message_id: message, records_max } = body;
+        let command = AdminCommand::TraceMessage { message, records_max };
+        let AdminAnswer::Way(way) = self.run(&shell, command).await? else {
+            return Err(mismatch());
+        };
+        Ok(Response::new(way::tell(&way)))
     }
 }
 

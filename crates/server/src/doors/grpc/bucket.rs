@@ -45,6 +45,12 @@ impl Bucket {
         Some(wait)
     }
 
+    /// Tells whether less than a part of the reserve is left.
+    pub(super) fn is_below(&self, part: f64) -> bool {
+        let (tokens, at) = *self.state.lock();
+        tokens + at.elapsed().as_secs_f64() * self.per_second < self.reserve * part
+    }
+
     /// Tells whether the reserve is full again, so that forgetting it changes nothing.
     pub(super) fn is_full(&self) -> bool {
         let (tokens, at) = *self.state.lock();
@@ -96,8 +102,9 @@ mod tests {
         tokio::time::advance(SECOND / 2).await;
         assert!(bucket.take(5));
         assert!(!bucket.take(1));
+        assert!(bucket.is_below(0.1) && !bucket.is_below(0.0));
         tokio::time::advance(60 * SECOND).await;
-        assert!(bucket.is_full());
+        assert!(bucket.is_full() && !bucket.is_below(1.0));
         assert!(!bucket.take(21));
         assert!(bucket.take(20));
     }

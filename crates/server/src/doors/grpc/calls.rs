@@ -23,7 +23,7 @@ use super::memory::Level;
 use super::peer::Peer;
 use super::share::{Share, Ticket};
 use super::status::status;
-use super::{HEALTH_PATH, MAS_PATH, MAS_PATH_OLD, SMALL_BYTES_MAX};
+use super::{HEALTH_PATH, MAS_PATH, MAS_PATH_OLD, NATIVE_PATH, SMALL_BYTES_MAX};
 
 /// One connection's way to the services.
 #[derive(Clone)]
@@ -41,6 +41,8 @@ pub(super) struct Calls {
 enum Kind {
     /// A session, which has no end of its own.
     Session,
+    /// A session that brings messages too.
+    Native,
     /// A call that brings a message.
     Message,
     /// A call that brings state to keep.
@@ -49,6 +51,12 @@ enum Kind {
     Small,
     /// Whether the server is there.
     Health,
+}
+
+impl Kind {
+    const fn is_session(self) -> bool {
+        matches!(self, Self::Session | Self::Native)
+    }
 }
 
 // The time after which a caller may try again what there was no room for.
@@ -119,7 +127,7 @@ impl Calls {
     {
         let limits = &self.shared.limits;
         // A session is bounded by what its codec and its hello may be, and by its bytes a second.
-        let (mut request, limit) = if kind == Kind::Session {
+        let (mut request, limit) = if kind.is_session() {
             (request.map(Body::new), Duration::MAX)
         } else {
             let idle_max = limits.body_idle_timeout;
@@ -128,8 +136,11 @@ impl Calls {
         };
         request.extensions_mut().insert(Arc::clone(&self.peer));
         request.extensions_mut().insert(Arc::clone(&ticket));
+        if kind == Kind::Native {
+            request.extensions_mut().insert(self.shared.memory.clone());
+        }
         let mut routes = match kind {
-            Kind::Message => self.shared.routes.large.clone(),
+            Kind::Message | Kind::Native => self.shared.routes.large.clone(),
             Kind::State => self.shared.routes.state.clone(),
             Kind::Session | Kind::Small | Kind::Health => self.shared.routes.small.clone(),
         };
@@ -160,6 +171,7 @@ impl Calls {
             let per_second = self.shared.limits.refusals_per_second;
             let cost = u32::try_from(1 + bytes / SMALL_BYTES_MAX).unwrap_or(u32::MAX);
             let wait = self.share.refusals.reserve_within(cost.min(per_second), HOLD_MAX);
+            self.share.judge();
             match (wait, self.share.hold()) {
                 (Some(Duration::ZERO), _) => {}
                 (Some(wait), Some(_held)) => tokio::time::sleep(wait).await,
@@ -169,7 +181,7 @@ impl Calls {
                 }
             }
         }
-        if kind == Kind::Session {
+        if kind.is_session() {
             return response.map(|body| Body::new(self.readers.follow(body)));
         }
         response
@@ -177,12 +189,18 @@ impl Calls {
 
     /// Has a request refused and recorded that no service answered.
     async fn refuse(&self, action: Action) -> Response<Body> {
+        let is_late = matches!(action, Action::Refused(Refusal::CallTimeout));
         let call = Call {
             caller: self.peer.caller(),
             peer: self.peer.address.to_string(),
             trace: TraceContext::default(),
             action,
         };
+        // Many calls may come to nothing at once: those of who does much, and those begun together
+        // that nobody finished.
+        if is_late || self.share.is_slow() {
+            self.shared.turns.queue().await;
+        }
         let refusal = self.shared.gate.run(call).await.err().unwrap_or(Refusal::MalformedRequest);
         status(&refusal).into_http()
     }
@@ -202,6 +220,7 @@ fn kind(path: &str) -> Kind {
         Some("Send" | "Request" | "Reply") => Kind::Message,
         Some("UpdateState") => Kind::State,
         Some(_) => Kind::Small,
+        None if path == NATIVE_PATH => Kind::Native,
         None if path.starts_with(HEALTH_PATH) => Kind::Health,
         None => Kind::Small,
     }

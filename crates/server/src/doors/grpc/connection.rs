@@ -21,6 +21,8 @@ use super::memory::Memory;
 use super::metered::Metered;
 use super::peer::Peer;
 use super::share::Share;
+use super::turns::Turns;
+use crate::background::Background;
 use crate::config::ServerLimits;
 
 /// What all connections share.
@@ -30,6 +32,10 @@ pub(super) struct Shared {
     pub(super) routes: Routes,
     pub(super) limits: ServerLimits,
     pub(super) memory: Memory,
+    /// Where handshakes are done.
+    pub(super) background: Arc<Background>,
+    /// How those are served who do too much.
+    pub(super) turns: Arc<Turns>,
     /// Becomes true when connections should end.
     pub(super) closing: watch::Receiver<bool>,
 }
@@ -50,10 +56,28 @@ pub(super) async fn serve(
     shared: Shared,
     stream: TlsStream<TcpStream>,
     (peer, share): (Arc<Peer>, Arc<Share>),
-    trust_ends: impl Future<Output = ()>,
+    trust_ends: impl Future<Output = ()> + Send + 'static,
+) {
+    let cut = Arc::new(Cut::default());
+    let who = (Arc::clone(&peer), Arc::clone(&share), Arc::clone(&cut));
+    let work = Box::pin(transport(shared.clone(), stream, who, trust_ends));
+    shared.turns.drive(&share, work).await;
+    if let Some(why) = cut.why() {
+        if why.is_abuse() {
+            share.punish();
+        }
+        record(&shared.gate, &peer, why).await;
+    }
+}
+
+/// Reads and writes a connection until it ends.
+async fn transport(
+    shared: Shared,
+    stream: TlsStream<TcpStream>,
+    (peer, share, cut): (Arc<Peer>, Arc<Share>, Arc<Cut>),
+    trust_ends: impl Future<Output = ()> + Send + 'static,
 ) {
     let limits = shared.limits;
-    let cut = Arc::new(Cut::default());
     let readers = Readers::default();
     let (first, first_seen) = watch::channel(false);
     let stream =
@@ -72,7 +96,7 @@ pub(super) async fn serve(
     let ends = ends(&shared, &peer, first_seen, trust_ends);
     let grace = tokio::select! {
         ended = connection.as_mut() => { log_end(ended); None }
-        () = stalls(&readers, &cut, limits.stall_timeout) => Some(CUT_GRACE),
+        () = stalls(&readers, (&cut, &share), limits.stall_timeout) => Some(CUT_GRACE),
         end = ends => end,
     };
     if let Some(grace) = grace {
@@ -80,12 +104,6 @@ pub(super) async fn serve(
         if let Ok(ended) = tokio::time::timeout(grace, connection).await {
             log_end(ended);
         }
-    }
-    if let Some(why) = cut.why() {
-        if why.is_abuse() {
-            share.punish();
-        }
-        record(&shared.gate, &peer, why).await;
     }
 }
 
@@ -144,10 +162,13 @@ async fn aged(age_max: Duration) {
 }
 
 /// Waits until deliveries were left unread for too long.
-async fn stalls(readers: &Readers, cut: &Cut, patience: Duration) {
+async fn stalls(readers: &Readers, (cut, share): (&Cut, &Share), patience: Duration) {
     // LIMIT: server.limits.stall_timeout_ms.
     while !readers.is_stalled(patience) {
         tokio::time::sleep(patience / 4).await;
+        if readers.is_stalled(patience / 4) {
+            share.slow_down();
+        }
     }
     cut.off(Why::Stalled);
 }

@@ -86,7 +86,7 @@ impl mas::runtime_service_server::RuntimeService for MasDoor {
         let timeout = timeout.map(Duration::from_millis);
         let action = Action::Request { target: body.target_id, message, timeout };
         self.run(&shell, action, |answer| {
-            let Answer::Accepted { message, correlation: Some(correlation) } = answer else {
+            let Answer::Accepted { message, correlation: Some(correlation), .. } = answer else {
                 return None;
             };
             Some(mas::RequestResponse {

@@ -35,6 +35,8 @@ pub(super) struct Metered<S> {
     /// Until the first SETTINGS have come.
     silence: Option<Pin<Box<Sleep>>>,
     pause: Option<Pin<Box<Sleep>>>,
+    /// Whether others go first before more is read.
+    rests: bool,
 }
 
 // LIMIT: what is earned by a frame of the one kind, and saved up at most. Clients answer what
@@ -50,6 +52,10 @@ const BYTES_GRANT: u32 = 65_536;
 
 // LIMIT: the time for which a connection is not read because its principal sends too much.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+// LIMIT: frames that are worked on at once; then others go first. What comes in one read is not
+// split, so that it may be as many more as fit into that.
+const FRAMES_AT_ONCE: u32 = 32;
 
 // Pieces of data below this size count as frames without work.
 const TINY: u32 = 256;
@@ -67,14 +73,16 @@ impl<S> Metered<S> {
             last_stream: 0,
             silence: Some(Box::pin(tokio::time::sleep(patience))),
             pause: None,
+            rests: false,
         }
     }
 
     /// Judges what has come.
     fn received(&mut self, bytes: &[u8]) {
-        let (mut idle, mut earned, mut resets) = (0_u32, 0_u32, 0_u32);
+        let (mut frames, mut idle, mut earned, mut resets) = (0_u32, 0_u32, 0_u32, 0_u32);
         let (mut has_settings, mut last_stream) = (false, self.last_stream);
         self.inbound.follow(bytes, |head| {
+            frames += 1;
             match cost(head) {
                 Cost::Work(credit) => earned = earned.saturating_add(credit),
                 Cost::Idle => idle += 1,
@@ -87,12 +95,16 @@ impl<S> Metered<S> {
             }
         });
         self.last_stream = last_stream;
+        self.rests = frames > FRAMES_AT_ONCE;
         if has_settings {
             self.silence = None;
         }
         self.earn(earned);
-        if resets > 0 && !self.share.cancels.take(resets) {
-            self.cut.off(Why::Cancels);
+        if resets > 0 {
+            if !self.share.cancels.take(resets) {
+                self.cut.off(Why::Cancels);
+            }
+            self.share.judge();
         }
         if !self.spend(idle) {
             self.cut.off(Why::IdleFrames);
@@ -114,6 +126,7 @@ impl<S> Metered<S> {
                 return false;
             };
             self.credit += grant;
+            self.share.judge();
         }
         self.credit -= idle;
         true
@@ -128,6 +141,7 @@ impl<S> Metered<S> {
         self.bytes = grant - missing;
         // LIMIT: server.limits.bytes_per_second_per_identity.
         let wait = self.share.received.reserve_within(grant, PAUSE_MAX).unwrap_or(PAUSE_MAX);
+        self.share.judge();
         if !wait.is_zero() {
             self.pause = Some(Box::pin(tokio::time::sleep(wait)));
         }
@@ -206,6 +220,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Metered<S> {
         if let Some(pause) = &mut this.pause {
             ready!(pause.as_mut().poll(context));
             this.pause = None;
+        }
+        if std::mem::take(&mut this.rests) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let before = buffer.filled().len();
         let Poll::Ready(read) = this.as_stream().poll_read(context, buffer) else {

@@ -150,17 +150,21 @@ pub(crate) async fn ask<T>(
 }
 
 fn trace(metadata: &MetadataMap) -> TraceContext {
-    let text = |name| {
-        let value = metadata.get(name)?.to_str().ok()?;
-        (value.len() <= TRACE_CHARS_MAX).then(|| value.to_owned())
-    };
-    let traceparent = text("traceparent").filter(|text| is_traceparent(text));
+    let text = |name| metadata.get(name).and_then(|value| value.to_str().ok());
+    trace_of(text("traceparent"), text("tracestate"))
+}
+
+/// Reads a trace; what is none is passed over.
+pub(super) fn trace_of(traceparent: Option<&str>, tracestate: Option<&str>) -> TraceContext {
+    let is_short = |text: &&str| text.len() <= TRACE_CHARS_MAX;
+    let traceparent = traceparent.filter(is_short).filter(|text| is_traceparent(text));
     // Without its parent a state means nothing.
-    let tracestate = traceparent
-        .as_ref()
-        .and_then(|_| text("tracestate"))
-        .filter(|text| text.bytes().all(|b| matches!(b, b' '..=b'~')));
-    TraceContext { traceparent, tracestate }
+    let is_state = |text: &&str| !text.is_empty() && text.bytes().all(|b| matches!(b, b' '..=b'~'));
+    let tracestate = traceparent.and(tracestate).filter(is_short).filter(is_state);
+    TraceContext {
+        traceparent: traceparent.map(str::to_owned),
+        tracestate: tracestate.map(str::to_owned),
+    }
 }
 
 /// Tells whether a text is a `traceparent` of W3C Trace Context, version 00.

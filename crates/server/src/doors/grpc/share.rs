@@ -9,10 +9,10 @@ use std::sync::{Arc, OnceLock};
 
 use gate::types::Refusal;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 use tonic::Status;
 
 use super::bucket::Bucket;
+use super::lasting::Lasting;
 use crate::config::ServerLimits;
 
 /// What one principal uses of what is bounded.
@@ -31,12 +31,18 @@ pub(super) struct Share {
     pub(super) refusals: Bucket,
     /// Bytes that it sends.
     pub(super) received: Bucket,
-    punished_until: Mutex<Option<Instant>>,
+    penalty: Lasting,
+    slowness: Lasting,
 }
 
 // How many seconds of a rate may come at once.
 const RESERVE_SECONDS: f64 = 5.0;
 const BYTES_RESERVE_SECONDS: f64 = 1.0;
+
+// LIMIT: the part of a reserve with which the slow lane begins: half a second of a rate in a
+// burst. Of bytes more, since one large message is no flood.
+const FEW_LEFT: f64 = 0.9;
+const BYTES_LEFT: f64 = 0.5;
 
 // LIMIT: answers of refused calls that are held back at once, for one principal.
 const HELD_MAX: usize = 64;
@@ -55,7 +61,8 @@ impl Share {
             cancels: bucket(limits.cancels_per_second),
             refusals: bucket(limits.refusals_per_second),
             received: Bucket::new(f64::from(bytes), BYTES_RESERVE_SECONDS),
-            punished_until: Mutex::default(),
+            penalty: Lasting::new(limits.penalty, limits.penalty_max),
+            slowness: Lasting::new(limits.slow_lane, limits.slow_lane_max),
         }
     }
 
@@ -79,17 +86,39 @@ impl Share {
 
     /// Refuses further connections for a while.
     pub(super) fn punish(&self) {
-        *self.punished_until.lock() = Some(Instant::now() + self.limits.penalty);
+        let away = self.penalty.begin();
+        // From when it may come back.
+        self.slowness.begin_with(away);
     }
 
     /// Tells whether connections are refused because of what an earlier one did.
     pub(super) fn is_punished(&self) -> bool {
-        self.punished_until.lock().is_some_and(|until| Instant::now() < until)
+        self.penalty.is_on()
+    }
+
+    /// Sends its connections to the slow lane for a while.
+    pub(super) fn slow_down(&self) {
+        self.slowness.begin();
+    }
+
+    /// Tells whether its connections belong in the slow lane.
+    pub(super) fn is_slow(&self) -> bool {
+        self.slowness.is_on()
+    }
+
+    /// Sends its connections to the slow lane if it does much of what is limited. That is long
+    /// before a limit is met, and costs nothing where there is no want of processor.
+    pub(super) fn judge(&self) {
+        let counts = [&self.idle_frames, &self.cancels, &self.refusals];
+        if counts.iter().any(|rate| rate.is_below(FEW_LEFT)) || self.received.is_below(BYTES_LEFT) {
+            self.slow_down();
+        }
     }
 
     fn is_quiet(&self) -> bool {
         let rates = [&self.idle_frames, &self.cancels, &self.refusals, &self.received];
-        !self.is_punished() && rates.iter().all(|rate| rate.is_full())
+        let times = [&self.penalty, &self.slowness];
+        times.iter().all(|time| time.is_forgotten()) && rates.iter().all(|rate| rate.is_full())
     }
 }
 
@@ -120,6 +149,11 @@ impl Ticket {
         }
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Returns the share that the call is counted in.
+    pub(super) fn share(&self) -> Arc<Share> {
+        Arc::clone(&self.share)
     }
 
     /// Returns the bytes of the call's body that have come.
@@ -241,6 +275,37 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_does_much_is_slow_long_before_a_limit_and_not_for_ever() {
+        let shares = shares();
+        let share = shares.of("a");
+        share.judge();
+        assert!(!share.is_slow());
+        assert!(share.refusals.take(60));
+        share.judge();
+        assert!(share.is_slow() && !share.is_punished() && !shares.of("b").is_slow());
+        tokio::time::advance(Duration::from_secs(6)).await;
+        share.judge();
+        assert!(!share.is_slow());
+        // Again, and for twice as long.
+        assert!(share.cancels.take(60));
+        share.judge();
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert!(share.is_slow());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_cut_is_slow_when_it_comes_back_and_stays_away_longer_each_time() {
+        let share = shares().of("a");
+        for seconds in [2, 4, 8] {
+            share.punish();
+            tokio::time::advance(Duration::from_millis(seconds * 1_000 - 1)).await;
+            assert!(share.is_punished(), "{seconds}");
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert!(!share.is_punished() && share.is_slow(), "{seconds}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_share_is_forgotten_when_it_is_quiet_and_not_before() {
         let shares = shares();
         shares.of("busy").refusals.take(100);
@@ -255,6 +320,12 @@ mod tests {
         for number in 0..SWEEP_FROM {
             shares.of(&number.to_string());
         }
-        assert!(known("connected") && !known("busy") && !known("bad"));
+        // What was bad is worse the next time, and so not forgotten that soon.
+        assert!(known("connected") && !known("busy") && known("bad"));
+        tokio::time::advance(Duration::from_secs(600)).await;
+        for number in 0..4 * SWEEP_FROM {
+            shares.of(&number.to_string());
+        }
+        assert!(known("connected") && !known("bad"));
     }
 }

@@ -47,6 +47,7 @@ fn code(refusal: &Refusal) -> Code {
         Refusal::InstanceConnected
         | Refusal::SessionNotConnected
         | Refusal::CorrelationExpired
+        | Refusal::KeyReused
         | Refusal::TooManyHops { .. }
         | Refusal::CircuitOpen { .. } => Code::FailedPrecondition,
         Refusal::WrongPrincipal { .. }

@@ -40,10 +40,37 @@ fn each_bad_value_of_the_gateway_and_each_unknown_key_is_reported_where_it_stand
             "gateway: { features: { dlp: perhaps } }\n",
             "palisade.yaml:3:29: gateway.features.dlp: must be true or false, not a text",
         ),
+    ];
+    check(&cases);
+}
+
+#[test]
+fn each_bad_value_of_telemetry_is_reported_where_it_stands() {
+    let cases = [
         (
             "gateway: { telemetry: { enabled: true } }\n",
-            "palisade.yaml:3:34: gateway.telemetry.enabled: telemetry export is not available in \
-             this version; set it to false",
+            "palisade.yaml:3:34: gateway.telemetry.enabled: needs \
+             gateway.telemetry.otlp_endpoint, such as http://localhost:4318",
+        ),
+        (
+            "gateway: { telemetry: { enabled: true, otlp_endpoint: 'grpc://me:pw@host' } }\n",
+            "palisade.yaml:3:55: gateway.telemetry.otlp_endpoint: must begin with http:// or \
+             https://; write it as http://localhost:4318",
+        ),
+        (
+            "gateway: { telemetry: { enabled: true, otlp_endpoint: 'http://h', headers: { host: \
+             x } } }\n",
+            "palisade.yaml:3:84: gateway.telemetry.headers.host: `host` is set by the exporter \
+             itself",
+        ),
+        (
+            "gateway: { telemetry: { sample_ratio: 1.5 } }\n",
+            "palisade.yaml:3:39: gateway.telemetry.sample_ratio: must be from 0 to 1",
+        ),
+        (
+            "gateway: { telemetry: { metrics_export_interval_ms: 10 } }\n",
+            "palisade.yaml:3:53: gateway.telemetry.metrics_export_interval_ms: must be from 1000 \
+             to 86400000",
         ),
     ];
     check(&cases);
@@ -227,4 +254,20 @@ fn the_workload_api_stands_in_place_of_the_files_and_not_beside_them() {
     let text = "server: { tls: { workload_api: 'unix:///a' } }\n\
                 agents: { a: { spiffe_id: 'spiffe://other.org/a' } }\n";
     Folder::with("palisade.yaml", text).load(&[]).unwrap();
+}
+
+#[test]
+fn the_address_of_operations_is_an_address_and_a_port_or_nothing() {
+    let load = |listen: &str| {
+        let tls = "tls: { cert: a, key: b, client_ca: c }";
+        let text = format!("server:\n  operations: {{ listen: {listen} }}\n  {tls}\n");
+        Folder::with("palisade.yaml", text)
+    };
+    let errors = load("nonsense").errors(&[]);
+    let [error] = errors.as_slice() else { panic!("{errors:?}") };
+    assert!(error.contains("server.operations.listen: must be an IP address"), "{error}");
+    for (text, expected) in [("null", None), ("127.0.0.1:9464", Some(9464))] {
+        let operations = load(text).load(&[]).unwrap().server.operations;
+        assert_eq!(operations.map(|address| address.port()), expected);
+    }
 }

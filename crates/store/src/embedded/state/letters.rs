@@ -88,6 +88,11 @@ impl Letters {
         self.by_death.iter().map(|(death, letter)| (*death, letter))
     }
 
+    /// Returns how many letters there are, and their bytes.
+    pub(in crate::embedded) fn total(&self) -> (u64, u64) {
+        (self.by_death.len() as u64, self.bytes)
+    }
+
     /// Returns what is kept: of all, to a target, of a sender.
     pub(in crate::embedded) fn load(&self, target: &AgentId, sender: &AgentId) -> Kept {
         Kept {

@@ -179,6 +179,11 @@ impl Queues {
         self.agents.get(agent).map_or(0, |agent| agent.load.len)
     }
 
+    /// Returns how many messages there are, and their bytes.
+    pub(in crate::embedded) fn total(&self) -> (u64, u64) {
+        (self.messages.len() as u64, self.bytes)
+    }
+
     /// Returns what is queued: for a target, of a sender, of both, and of all.
     pub(in crate::embedded) fn load(&self, target: &AgentId, sender: &AgentId) -> Queued {
         let agent = self.agents.get(target);

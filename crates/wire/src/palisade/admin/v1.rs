@@ -129,6 +129,276 @@ pub struct DropDeadLetterRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DropDeadLetterResponse {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OverviewRequest {
+    /// Milliseconds between two pictures, 100 to 60000; 0 means 1000.
+    #[prost(uint32, tag = "1")]
+    pub interval_ms: u32,
+    /// At most this many agents, sessions and circuits, the busiest first; 0 means 100, and 1000 are
+    /// the most.
+    #[prost(uint32, tag = "2")]
+    pub rows_max: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OverviewResponse {
+    /// Milliseconds since 1970.
+    #[prost(uint64, tag = "1")]
+    pub at_ms: u64,
+    /// Milliseconds since the gate started.
+    #[prost(uint64, tag = "2")]
+    pub up_ms: u64,
+    /// The time that the figures of the period are about: since the picture before, or since the
+    /// start in the first one. Milliseconds.
+    #[prost(uint64, tag = "3")]
+    pub period_ms: u64,
+    #[prost(string, tag = "4")]
+    pub policy_revision: ::prost::alloc::string::String,
+    #[prost(bool, tag = "5")]
+    pub ready: bool,
+    /// Why it is not ready.
+    #[prost(string, repeated, tag = "6")]
+    pub not_ready: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Since the start.
+    #[prost(message, optional, tag = "7")]
+    pub total: ::core::option::Option<Traffic>,
+    #[prost(message, optional, tag = "8")]
+    pub period: ::core::option::Option<Traffic>,
+    #[prost(message, repeated, tag = "9")]
+    pub decisions: ::prost::alloc::vec::Vec<DecisionCount>,
+    /// In the period; stages that nothing has passed are left out. `total` is all stages together,
+    /// `answer` the time from a hand-over to its receiver's answer.
+    #[prost(message, repeated, tag = "10")]
+    pub latencies: ::prost::alloc::vec::Vec<StageLatency>,
+    #[prost(uint64, tag = "11")]
+    pub agents_registered: u64,
+    #[prost(uint64, tag = "12")]
+    pub agents_connected: u64,
+    #[prost(uint64, tag = "13")]
+    pub sessions_open: u64,
+    #[prost(uint64, tag = "14")]
+    pub messages_queued: u64,
+    #[prost(uint64, tag = "15")]
+    pub circuits_open: u64,
+    #[prost(message, repeated, tag = "16")]
+    pub agents: ::prost::alloc::vec::Vec<AgentActivity>,
+    #[prost(message, repeated, tag = "17")]
+    pub sessions: ::prost::alloc::vec::Vec<SessionActivity>,
+    #[prost(message, repeated, tag = "18")]
+    pub circuits: ::prost::alloc::vec::Vec<CircuitState>,
+    /// The last refusals, the newest first; at most 100.
+    #[prost(message, repeated, tag = "19")]
+    pub refusals: ::prost::alloc::vec::Vec<RecentRefusal>,
+    #[prost(message, optional, tag = "20")]
+    pub store: ::core::option::Option<StoreFigures>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Traffic {
+    /// Messages that were taken.
+    #[prost(uint64, tag = "1")]
+    pub accepted: u64,
+    /// Calls that were refused.
+    #[prost(uint64, tag = "2")]
+    pub refused: u64,
+    /// Hand-overs to receivers, further attempts among them.
+    #[prost(uint64, tag = "3")]
+    pub delivered: u64,
+    #[prost(uint64, tag = "4")]
+    pub acknowledged: u64,
+    /// Hand-overs that their receivers refused and that are tried again.
+    #[prost(uint64, tag = "5")]
+    pub retried: u64,
+    #[prost(uint64, tag = "6")]
+    pub redelivered: u64,
+    #[prost(uint64, tag = "7")]
+    pub expired: u64,
+    #[prost(uint64, tag = "8")]
+    pub dead_lettered: u64,
+    /// Bytes of payloads that were taken, and of envelopes that were handed over.
+    #[prost(uint64, tag = "9")]
+    pub bytes_in: u64,
+    #[prost(uint64, tag = "10")]
+    pub bytes_out: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DecisionCount {
+    #[prost(string, tag = "1")]
+    pub decision: ::prost::alloc::string::String,
+    /// Since the start.
+    #[prost(uint64, tag = "2")]
+    pub total: u64,
+    #[prost(uint64, tag = "3")]
+    pub period: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StageLatency {
+    #[prost(string, tag = "1")]
+    pub stage: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+    /// Microseconds.
+    #[prost(double, tag = "3")]
+    pub p50_us: f64,
+    #[prost(double, tag = "4")]
+    pub p95_us: f64,
+    #[prost(double, tag = "5")]
+    pub p99_us: f64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AgentActivity {
+    #[prost(string, tag = "1")]
+    pub agent_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub sessions: u64,
+    /// Messages that its sessions hold unanswered.
+    #[prost(uint64, tag = "3")]
+    pub in_flight: u64,
+    #[prost(uint64, tag = "4")]
+    pub queued: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionActivity {
+    #[prost(string, tag = "1")]
+    pub agent_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub instance_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub in_flight: u64,
+    #[prost(uint64, tag = "4")]
+    pub in_flight_bytes: u64,
+    /// Milliseconds since 1970.
+    #[prost(uint64, tag = "5")]
+    pub since_ms: u64,
+    /// Whether it takes replies only.
+    #[prost(bool, tag = "6")]
+    pub replies_only: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CircuitState {
+    #[prost(string, tag = "1")]
+    pub target_id: ::prost::alloc::string::String,
+    /// Empty if all senders share the circuit.
+    #[prost(string, tag = "2")]
+    pub sender_id: ::prost::alloc::string::String,
+    /// open or half_open.
+    #[prost(string, tag = "3")]
+    pub state: ::prost::alloc::string::String,
+    /// Milliseconds since 1970.
+    #[prost(uint64, tag = "4")]
+    pub since_ms: u64,
+    #[prost(uint32, tag = "5")]
+    pub failures: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecentRefusal {
+    /// Milliseconds since 1970.
+    #[prost(uint64, tag = "1")]
+    pub at_ms: u64,
+    /// The id by which its record and TraceMessage know it.
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub event_type: ::prost::alloc::string::String,
+    /// Empty if nobody was recognised.
+    #[prost(string, tag = "4")]
+    pub caller_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub target_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub decision: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub code: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreFigures {
+    /// Entries of the audit log.
+    #[prost(uint64, tag = "1")]
+    pub records: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TraceMessageRequest {
+    /// The id of a message, or of a call that was refused.
+    #[prost(string, tag = "1")]
+    pub message_id: ::prost::alloc::string::String,
+    /// How many records are searched, the newest first; 0 means 100000.
+    #[prost(uint64, tag = "2")]
+    pub records_max: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TraceMessageResponse {
+    #[prost(string, tag = "1")]
+    pub message_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub sender_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub sender_instance_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub target_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub event_type: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub message_type: ::prost::alloc::string::String,
+    /// What decided: ALLOWED, AUTHZ_DENIED, ...
+    #[prost(string, tag = "7")]
+    pub decision: ::prost::alloc::string::String,
+    /// The code of a refusal.
+    #[prost(string, tag = "8")]
+    pub code: ::prost::alloc::string::String,
+    /// The rule that decided.
+    #[prost(string, tag = "9")]
+    pub decided_by: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub policy_revision: ::prost::alloc::string::String,
+    /// The W3C trace that the message belongs to; empty if none is known.
+    #[prost(string, tag = "11")]
+    pub trace_id: ::prost::alloc::string::String,
+    /// What the store says of it: queued, delivered, acknowledged, expired, dead_lettered; empty if
+    /// it knows no such message.
+    #[prost(string, tag = "12")]
+    pub state: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "13")]
+    pub attempts: u32,
+    /// Why it is a dead letter.
+    #[prost(string, tag = "14")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "15")]
+    pub steps: ::prost::alloc::vec::Vec<TraceStep>,
+    /// Whether the times of its stages are still in memory.
+    #[prost(bool, tag = "16")]
+    pub stages_known: bool,
+    /// Which records were searched. The first is 0 if none were.
+    #[prost(uint64, tag = "17")]
+    pub searched_from: u64,
+    #[prost(uint64, tag = "18")]
+    pub searched_to: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TraceStep {
+    /// A stage; what happened later (delivered, acknowledged, retried, dead_lettered, expired); or
+    /// the event of a record.
+    #[prost(string, tag = "1")]
+    pub step: ::prost::alloc::string::String,
+    /// Microseconds since 1970.
+    #[prost(uint64, tag = "2")]
+    pub at_us: u64,
+    /// How long it took, in nanoseconds: of a stage, or of an answer since its hand-over. Absent if
+    /// that is not known.
+    #[prost(uint64, optional, tag = "3")]
+    pub took_ns: ::core::option::Option<u64>,
+    /// What came of it.
+    #[prost(string, tag = "4")]
+    pub outcome: ::prost::alloc::string::String,
+    /// The how-many-eth hand-over, from 1; 0 if it is none.
+    #[prost(uint32, tag = "5")]
+    pub attempt: u32,
+    /// The instance whose session it went to.
+    #[prost(string, tag = "6")]
+    pub instance_id: ::prost::alloc::string::String,
+    /// The number of the record; 0 for what is known from memory.
+    #[prost(uint64, tag = "7")]
+    pub record: u64,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum PolicyVerb {
@@ -388,6 +658,44 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("palisade.admin.v1.AdminService", "DropDeadLetter"));
             self.inner.unary(req, path, codec).await
         }
+        /// Streams how the gate does: a picture at once and one after each interval, until the caller
+        /// ends it. One record stands for the whole stream.
+        pub async fn overview(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OverviewRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::OverviewResponse>>,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/palisade.admin.v1.AdminService/Overview");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("palisade.admin.v1.AdminService", "Overview"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Tells a message's whole way: what its records say, and the times that are still in memory.
+        pub async fn trace_message(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TraceMessageRequest>,
+        ) -> std::result::Result<tonic::Response<super::TraceMessageResponse>, tonic::Status>
+        {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/palisade.admin.v1.AdminService/TraceMessage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("palisade.admin.v1.AdminService", "TraceMessage"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -438,6 +746,22 @@ pub mod admin_service_server {
             &self,
             request: tonic::Request<super::DropDeadLetterRequest>,
         ) -> std::result::Result<tonic::Response<super::DropDeadLetterResponse>, tonic::Status>;
+        /// Server streaming response type for the Overview method.
+        type OverviewStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::OverviewResponse, tonic::Status>,
+            > + std::marker::Send
+            + 'static;
+        /// Streams how the gate does: a picture at once and one after each interval, until the caller
+        /// ends it. One record stands for the whole stream.
+        async fn overview(
+            &self,
+            request: tonic::Request<super::OverviewRequest>,
+        ) -> std::result::Result<tonic::Response<Self::OverviewStream>, tonic::Status>;
+        /// Tells a message's whole way: what its records say, and the times that are still in memory.
+        async fn trace_message(
+            &self,
+            request: tonic::Request<super::TraceMessageRequest>,
+        ) -> std::result::Result<tonic::Response<super::TraceMessageResponse>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct AdminServiceServer<T> {
@@ -781,6 +1105,90 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DropDeadLetterSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/palisade.admin.v1.AdminService/Overview" => {
+                    #[allow(non_camel_case_types)]
+                    struct OverviewSvc<T: AdminService>(pub Arc<T>);
+                    impl<T: AdminService>
+                        tonic::server::ServerStreamingService<super::OverviewRequest>
+                        for OverviewSvc<T>
+                    {
+                        type Response = super::OverviewResponse;
+                        type ResponseStream = T::OverviewStream;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OverviewRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as AdminService>::overview(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OverviewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/palisade.admin.v1.AdminService/TraceMessage" => {
+                    #[allow(non_camel_case_types)]
+                    struct TraceMessageSvc<T: AdminService>(pub Arc<T>);
+                    impl<T: AdminService> tonic::server::UnaryService<super::TraceMessageRequest>
+                        for TraceMessageSvc<T>
+                    {
+                        type Response = super::TraceMessageResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TraceMessageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::trace_message(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TraceMessageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -25,6 +25,238 @@ pub struct RegisterKeyRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RegisterKeyResponse {}
+/// What a client says. Any of these may stand in one frame; credit is taken first, then answers to
+/// deliveries, then publishes in their order.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClientFrame {
+    /// In the first frame, and in no other.
+    #[prost(message, optional, tag = "1")]
+    pub hello: ::core::option::Option<Hello>,
+    #[prost(message, repeated, tag = "2")]
+    pub publishes: ::prost::alloc::vec::Vec<Publish>,
+    /// Deliveries that the receiver has: by their delivery id.
+    #[prost(uint64, repeated, tag = "3")]
+    pub acks: ::prost::alloc::vec::Vec<u64>,
+    #[prost(message, repeated, tag = "4")]
+    pub nacks: ::prost::alloc::vec::Vec<Nack>,
+    /// Bytes by which the client's credit for deliveries grows.
+    #[prost(uint64, tag = "5")]
+    pub credit_bytes: u64,
+}
+/// What the server says. Any of these may stand in one frame.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServerFrame {
+    /// In the first frame, and in no other.
+    #[prost(message, optional, tag = "1")]
+    pub welcome: ::core::option::Option<Welcome>,
+    #[prost(message, repeated, tag = "2")]
+    pub outcomes: ::prost::alloc::vec::Vec<Outcome>,
+    #[prost(message, repeated, tag = "3")]
+    pub deliveries: ::prost::alloc::vec::Vec<Delivery>,
+    #[prost(message, repeated, tag = "4")]
+    pub receipts: ::prost::alloc::vec::Vec<Receipt>,
+    /// Receipts that were left out since the last frame because the client did not read them.
+    #[prost(uint64, tag = "5")]
+    pub receipts_dropped: u64,
+    /// Bytes by which the server's credit for publishes grows.
+    #[prost(uint64, tag = "6")]
+    pub credit_bytes: u64,
+    /// In the last frame, where the server ends the session.
+    #[prost(message, optional, tag = "7")]
+    pub goodbye: ::core::option::Option<Goodbye>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Hello {
+    /// 1 to 32 ASCII letters, digits, `_` or `-`, of the client's own choice.
+    #[prost(string, tag = "1")]
+    pub instance_id: ::prost::alloc::string::String,
+    /// Bytes of deliveries that may be unanswered; the server's maximum if 0.
+    #[prost(uint64, tag = "2")]
+    pub credit_bytes: u64,
+    /// Deliveries that may be unanswered; the server's maximum if 0.
+    #[prost(uint32, tag = "3")]
+    pub deliveries_max: u32,
+    #[prost(enumeration = "Intake", tag = "4")]
+    pub intake: i32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Welcome {
+    /// Names this session in the audit log; 32 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub agent_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub instance_id: ::prost::alloc::string::String,
+    /// Bytes of publishes that may be unanswered: the sum of their encoded sizes.
+    #[prost(uint64, tag = "4")]
+    pub publish_credit_bytes: u64,
+    /// Publishes that may be unanswered.
+    #[prost(uint32, tag = "5")]
+    pub publishes_max: u32,
+    /// The largest frame that the server reads.
+    #[prost(uint64, tag = "6")]
+    pub frame_bytes_max: u64,
+    /// The largest payload.
+    #[prost(uint64, tag = "7")]
+    pub payload_bytes_max: u64,
+    /// The client's credit and number of deliveries as they are in force.
+    #[prost(uint64, tag = "8")]
+    pub delivery_credit_bytes: u64,
+    #[prost(uint32, tag = "9")]
+    pub deliveries_max: u32,
+    /// For how long an idempotency key is remembered, and how many of one sender.
+    #[prost(uint64, tag = "10")]
+    pub idempotency_seconds: u64,
+    #[prost(uint32, tag = "11")]
+    pub idempotency_keys_max: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Publish {
+    /// By which the outcome names this item; no two unanswered ones of a session have the same.
+    #[prost(uint64, tag = "1")]
+    pub item: u64,
+    /// At most 64 bytes, of the sender's choice; empty if a retry should make another message.
+    #[prost(string, tag = "2")]
+    pub idempotency_key: ::prost::alloc::string::String,
+    #[prost(enumeration = "MessageKind", tag = "3")]
+    pub kind: i32,
+    /// To whom; a reply goes to whoever asked, and names nobody.
+    #[prost(string, tag = "4")]
+    pub target_id: ::prost::alloc::string::String,
+    /// The request's, for a reply.
+    #[prost(string, tag = "5")]
+    pub correlation_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub message_type: ::prost::alloc::string::String,
+    /// The text of one JSON object; empty stands for `{}`.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub payload: ::prost::bytes::Bytes,
+    /// How long the asker of a request waits, or a message is kept for its target; the server's
+    /// default if 0, and never longer than the server keeps messages.
+    #[prost(uint32, tag = "8")]
+    pub ttl_ms: u32,
+    /// How many messages led to this one; a reply need not say it.
+    #[prost(uint32, tag = "9")]
+    pub hops: u32,
+    /// W3C trace context.
+    #[prost(string, tag = "10")]
+    pub traceparent: ::prost::alloc::string::String,
+    #[prost(string, tag = "11")]
+    pub tracestate: ::prost::alloc::string::String,
+    /// What the sender wants to be told about the message on this session.
+    #[prost(enumeration = "ReceiptKind", repeated, tag = "12")]
+    pub receipts: ::prost::alloc::vec::Vec<i32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Outcome {
+    #[prost(uint64, tag = "1")]
+    pub item: u64,
+    #[prost(oneof = "outcome::Result", tags = "2, 3")]
+    pub result: ::core::option::Option<outcome::Result>,
+}
+/// Nested message and enum types in `Outcome`.
+pub mod outcome {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Result {
+        #[prost(message, tag = "2")]
+        Accepted(super::Accepted),
+        #[prost(message, tag = "3")]
+        Refused(super::Refused),
+    }
+}
+/// The message is durable.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Accepted {
+    #[prost(string, tag = "1")]
+    pub message_id: ::prost::alloc::string::String,
+    /// Of a request, and of a reply.
+    #[prost(string, tag = "2")]
+    pub correlation_id: ::prost::alloc::string::String,
+    /// An earlier publish with this idempotency key made the message; this one made none.
+    #[prost(bool, tag = "3")]
+    pub duplicate: bool,
+}
+/// Nothing was taken. The fields are those of a refused call's metadata.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Refused {
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub decision: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// When to try again; 0 if that does not help.
+    #[prost(uint64, tag = "4")]
+    pub retry_after_ms: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Delivery {
+    /// Names the hand-over within this session, from 1; a redelivery has another one.
+    #[prost(uint64, tag = "1")]
+    pub delivery_id: u64,
+    /// The how-many-eth hand-over of the message this is, from 1.
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    #[prost(string, tag = "3")]
+    pub message_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub sender_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub sender_instance_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub message_type: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "7")]
+    pub payload: ::prost::bytes::Bytes,
+    #[prost(enumeration = "MessageKind", tag = "8")]
+    pub kind: i32,
+    /// Of a request, and of a reply.
+    #[prost(string, tag = "9")]
+    pub correlation_id: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "10")]
+    pub hops: u32,
+    #[prost(string, tag = "11")]
+    pub traceparent: ::prost::alloc::string::String,
+    #[prost(string, tag = "12")]
+    pub tracestate: ::prost::alloc::string::String,
+    /// When the gate took it: microseconds since 1970.
+    #[prost(uint64, tag = "13")]
+    pub accepted_at_us: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Nack {
+    #[prost(uint64, tag = "1")]
+    pub delivery_id: u64,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// Whether another attempt makes sense.
+    #[prost(bool, tag = "3")]
+    pub retryable: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Receipt {
+    #[prost(string, tag = "1")]
+    pub message_id: ::prost::alloc::string::String,
+    #[prost(enumeration = "ReceiptKind", tag = "2")]
+    pub kind: i32,
+    /// Why it was dead-lettered; empty otherwise.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// How often the message was handed to a session so far.
+    #[prost(uint32, tag = "4")]
+    pub attempts: u32,
+}
+/// Why the server ends the session.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Goodbye {
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// When to come back; 0 if that does not help.
+    #[prost(uint64, tag = "3")]
+    pub retry_after_ms: u64,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum MessageState {
@@ -60,6 +292,109 @@ impl MessageState {
             "MESSAGE_STATE_ACKNOWLEDGED" => Some(Self::Acknowledged),
             "MESSAGE_STATE_EXPIRED" => Some(Self::Expired),
             "MESSAGE_STATE_DEAD_LETTERED" => Some(Self::DeadLettered),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Intake {
+    /// The agent's messages, and replies to this instance.
+    Everything = 0,
+    /// Only replies to this instance.
+    Replies = 1,
+}
+impl Intake {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Everything => "INTAKE_EVERYTHING",
+            Self::Replies => "INTAKE_REPLIES",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "INTAKE_EVERYTHING" => Some(Self::Everything),
+            "INTAKE_REPLIES" => Some(Self::Replies),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MessageKind {
+    /// One way.
+    Send = 0,
+    /// Expects a reply.
+    Request = 1,
+    /// Answers a request.
+    Reply = 2,
+}
+impl MessageKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Send => "MESSAGE_KIND_SEND",
+            Self::Request => "MESSAGE_KIND_REQUEST",
+            Self::Reply => "MESSAGE_KIND_REPLY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MESSAGE_KIND_SEND" => Some(Self::Send),
+            "MESSAGE_KIND_REQUEST" => Some(Self::Request),
+            "MESSAGE_KIND_REPLY" => Some(Self::Reply),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ReceiptKind {
+    Unspecified = 0,
+    Accepted = 1,
+    /// Accepted while no session of the target took messages.
+    Queued = 2,
+    /// Handed to a session; once for each attempt.
+    Delivered = 3,
+    Acknowledged = 4,
+    Expired = 5,
+    DeadLettered = 6,
+}
+impl ReceiptKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RECEIPT_KIND_UNSPECIFIED",
+            Self::Accepted => "RECEIPT_KIND_ACCEPTED",
+            Self::Queued => "RECEIPT_KIND_QUEUED",
+            Self::Delivered => "RECEIPT_KIND_DELIVERED",
+            Self::Acknowledged => "RECEIPT_KIND_ACKNOWLEDGED",
+            Self::Expired => "RECEIPT_KIND_EXPIRED",
+            Self::DeadLettered => "RECEIPT_KIND_DEAD_LETTERED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RECEIPT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "RECEIPT_KIND_ACCEPTED" => Some(Self::Accepted),
+            "RECEIPT_KIND_QUEUED" => Some(Self::Queued),
+            "RECEIPT_KIND_DELIVERED" => Some(Self::Delivered),
+            "RECEIPT_KIND_ACKNOWLEDGED" => Some(Self::Acknowledged),
+            "RECEIPT_KIND_EXPIRED" => Some(Self::Expired),
+            "RECEIPT_KIND_DEAD_LETTERED" => Some(Self::DeadLettered),
             _ => None,
         }
     }
@@ -143,6 +478,24 @@ pub mod bus_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
+        /// One session of one agent instance: publishes and answers to deliveries one way, outcomes,
+        /// deliveries and receipts the other, each frame with as many of them as there are.
+        pub async fn session(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::ClientFrame>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ServerFrame>>,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/palisade.bus.v1.BusService/Session");
+            let mut req = request.into_streaming_request();
+            req.extensions_mut().insert(GrpcMethod::new("palisade.bus.v1.BusService", "Session"));
+            self.inner.streaming(req, path, codec).await
+        }
         /// Tells what became of a message that the caller sent.
         pub async fn message_status(
             &mut self,
@@ -192,6 +545,17 @@ pub mod bus_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with BusServiceServer.
     #[async_trait]
     pub trait BusService: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Session method.
+        type SessionStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ServerFrame, tonic::Status>,
+            > + std::marker::Send
+            + 'static;
+        /// One session of one agent instance: publishes and answers to deliveries one way, outcomes,
+        /// deliveries and receipts the other, each frame with as many of them as there are.
+        async fn session(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ClientFrame>>,
+        ) -> std::result::Result<tonic::Response<Self::SessionStream>, tonic::Status>;
         /// Tells what became of a message that the caller sent.
         async fn message_status(
             &self,
@@ -276,6 +640,46 @@ pub mod bus_service_server {
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
+                "/palisade.bus.v1.BusService/Session" => {
+                    #[allow(non_camel_case_types)]
+                    struct SessionSvc<T: BusService>(pub Arc<T>);
+                    impl<T: BusService> tonic::server::StreamingService<super::ClientFrame> for SessionSvc<T> {
+                        type Response = super::ServerFrame;
+                        type ResponseStream = T::SessionStream;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::ClientFrame>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as BusService>::session(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SessionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/palisade.bus.v1.BusService/MessageStatus" => {
                     #[allow(non_camel_case_types)]
                     struct MessageStatusSvc<T: BusService>(pub Arc<T>);

@@ -56,7 +56,7 @@ impl Queues {
             }
             let size = usize::try_from(message.body.len).unwrap_or(usize::MAX);
             bytes = bytes.saturating_add(size);
-            if bytes > claim.bytes && !picked.is_empty() {
+            if bytes > claim.bytes && !(claim.or_one && picked.is_empty()) {
                 break;
             }
             idle.remove(&(place, id));

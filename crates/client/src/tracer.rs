@@ -1,0 +1,164 @@
+//! Who makes spans of what a client does, where a program wants that.
+//!
+//! The client hands over names and outcomes, and carries on the trace that it gets; it makes no
+//! span itself and knows no exporter. With the feature `telemetry` there is one in this library.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::cause::Cause;
+use crate::error::Error;
+use crate::message::{Message, MessageId};
+use crate::shared::Shared;
+use crate::trace::TraceContext;
+
+/// Makes spans of what a client does.
+///
+/// It is called on the tasks of the program and of the client, so it must neither wait nor take
+/// long.
+pub trait Tracer: Send + Sync + fmt::Debug {
+    /// Begins a span; `parent` is the trace that led to it.
+    fn begin(&self, work: &Work<'_>, parent: Option<&TraceContext>) -> Box<dyn Underway>;
+}
+
+/// A span that has begun.
+pub trait Underway: Send + Sync + fmt::Debug {
+    /// Returns the trace that goes on with the message, or with what it leads to; nothing if the
+    /// trace ends here.
+    fn trace(&self) -> Option<TraceContext>;
+
+    /// Ends the span.
+    fn end(self: Box<Self>, ending: Ending<'_>);
+}
+
+/// Says what is being done; never with the payload.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Work<'a> {
+    /// What.
+    pub operation: Operation,
+    /// The own agent.
+    pub agent: &'a str,
+    /// The own instance.
+    pub instance: &'a str,
+    /// The other agent: the one that is sent to, or that has sent. Empty for a reply, which goes
+    /// to whoever asked.
+    pub other: &'a str,
+    /// The message's type.
+    pub message_type: &'a str,
+    /// The message's id, of one that was received.
+    pub message_id: Option<&'a str>,
+    /// What ties a request and its reply together, where it is known.
+    pub correlation_id: Option<&'a str>,
+    /// The size of a payload that is sent, in bytes.
+    pub bytes: Option<usize>,
+}
+
+/// Names what a client can do with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Sends it; ends when the gate has it on disk, or, of one that is published, when it is on
+    /// its way.
+    Send,
+    /// Sends a request; ends with its reply.
+    Request,
+    /// Answers a request; ends when the gate has it on disk.
+    Reply,
+    /// Hands it to the program; ends with the program's answer to the gate.
+    Process,
+}
+
+/// Says how a span ends.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Ending<'a> {
+    /// It is done; with the id that the gate gave the message, of one that was sent.
+    Done(Option<&'a str>),
+    /// It failed, with this code.
+    Failed(&'a str),
+}
+
+/// A span of a message under way, or nothing where nobody traces.
+#[derive(Debug, Default)]
+pub(crate) struct Tracing(Option<Box<dyn Underway>>);
+
+impl Tracing {
+    /// Ends the span of a message that was sent.
+    pub(crate) fn sent(self, outcome: &Result<MessageId, Error>) {
+        match outcome {
+            Ok(id) => self.end(Ending::Done(Some(id.as_str()))),
+            Err(error) => self.end(Ending::Failed(error.code())),
+        }
+    }
+
+    /// Ends the span of what has no id.
+    pub(crate) fn ended<T>(self, outcome: &Result<T, Error>) {
+        match outcome {
+            Ok(_) => self.end(Ending::Done(None)),
+            Err(error) => self.end(Ending::Failed(error.code())),
+        }
+    }
+
+    pub(crate) fn end(mut self, ending: Ending<'_>) {
+        if let Some(underway) = self.0.take() {
+            underway.end(ending);
+        }
+    }
+}
+
+impl Drop for Tracing {
+    /// Whoever waited for it went away.
+    fn drop(&mut self) {
+        if let Some(underway) = self.0.take() {
+            underway.end(Ending::Failed("dropped"));
+        }
+    }
+}
+
+impl Shared {
+    /// Begins the span of a message that is sent, and puts it into the trace that goes on.
+    pub(crate) fn trace_sending(
+        &self,
+        operation: Operation,
+        (other, message_type, bytes): (&str, &str, usize),
+        cause: &mut Cause,
+    ) -> Tracing {
+        let work = Work { message_type, bytes: Some(bytes), ..self.work(operation, other) };
+        self.begin(&work, &mut cause.trace)
+    }
+
+    /// Begins the span of a message that the program gets.
+    pub(crate) fn trace_processing(&self, message: &mut Message) -> Tracing {
+        let mut trace = message.trace.take();
+        let work = Work {
+            message_type: &message.message_type,
+            message_id: Some(message.message_id.as_str()),
+            correlation_id: message.correlation_id.as_deref(),
+            ..self.work(Operation::Process, &message.sender_id)
+        };
+        let tracing = self.begin(&work, &mut trace);
+        message.trace = trace;
+        tracing
+    }
+
+    fn work<'a>(&'a self, operation: Operation, other: &'a str) -> Work<'a> {
+        Work {
+            operation,
+            agent: self.agent(),
+            instance: &self.instance,
+            other,
+            message_type: "",
+            message_id: None,
+            correlation_id: None,
+            bytes: None,
+        }
+    }
+
+    fn begin(&self, work: &Work<'_>, trace: &mut Option<Arc<TraceContext>>) -> Tracing {
+        let Some(tracer) = &self.tracer else { return Tracing::default() };
+        let underway = tracer.begin(work, trace.as_deref());
+        *trace = underway.trace().map(Arc::new);
+        Tracing(Some(underway))
+    }
+}

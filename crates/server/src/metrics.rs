@@ -1,0 +1,165 @@
+//! Everything that the server tells in numbers, as one list that each exporter reads.
+//!
+//! Names, labels and units are given here once. No label has an agent's name or anything else that
+//! a caller chooses, so their number is bounded by the program and the configuration. Each metric
+//! stands in `docs/metrics.md`.
+
+mod list;
+pub(crate) mod text;
+
+use std::sync::{Arc, OnceLock};
+
+use gate::Gate;
+use gate::observe::HistogramView;
+use store::{Condition, Embedded};
+use tokio::sync::watch;
+
+use crate::doors::grpc::{DoorMeasures, HealthReporter};
+
+/// One metric with all its samples.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Metric {
+    /// Its name, with its unit and without the `_total` of a counter.
+    pub(crate) name: &'static str,
+    /// What it says.
+    pub(crate) help: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// How a metric behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Only grows, from the start of the process.
+    Counter,
+    /// What is now.
+    Gauge,
+    /// Counts by size.
+    Histogram,
+}
+
+/// One value of a metric.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sample {
+    pub(crate) labels: Vec<(&'static str, String)>,
+    pub(crate) value: Value,
+}
+
+/// A value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    Number(f64),
+    Histogram {
+        /// The greatest value of each bucket but the last.
+        bounds: Vec<f64>,
+        /// How many values each bucket has; one more than bounds.
+        buckets: Vec<u64>,
+        sum: f64,
+    },
+}
+
+/// Where the numbers come from.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) door: Arc<DoorMeasures>,
+    pub(crate) health: HealthReporter,
+    /// The store, once it is followed; a server over another store has no numbers of it.
+    pub(crate) engine: Arc<OnceLock<Arc<Embedded>>>,
+    /// Becomes true when nothing new is taken.
+    pub(crate) closing: watch::Receiver<bool>,
+}
+
+/// Why calls are not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum NotReady {
+    /// The server ends.
+    Draining,
+    /// The disk of the store is full.
+    DiskFull,
+    /// The store takes no batches any more.
+    StoreFailed,
+    /// The audit log does not continue what was signed before.
+    History,
+}
+
+impl NotReady {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Draining, Self::DiskFull, Self::StoreFailed, Self::History];
+
+    /// Returns the stable code.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::DiskFull => "disk_full",
+            Self::StoreFailed => "store_failed",
+            Self::History => "history_changed",
+        }
+    }
+
+    /// Returns a sentence for a person.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::Draining => "the server is shutting down",
+            Self::DiskFull => "the disk of the store is full; calls are taken when there is room",
+            Self::StoreFailed => "the store has failed; the log says why; restart the server",
+            Self::History => {
+                "the audit log does not continue what was signed before; see docs/audit.md"
+            }
+        }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new(
+        gate: &Arc<Gate>,
+        door: &Arc<DoorMeasures>,
+        health: &HealthReporter,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
+        let (gate, door, health) = (Arc::clone(gate), Arc::clone(door), health.clone());
+        Self { gate, door, health, engine: Arc::default(), closing }
+    }
+
+    /// Returns why calls are not taken; nothing if they are.
+    pub(crate) fn not_ready(&self) -> Vec<NotReady> {
+        let condition = self.engine.get().map(|engine| engine.condition().borrow().clone());
+        let holds = |reason: &NotReady| match reason {
+            NotReady::Draining => *self.closing.borrow(),
+            NotReady::DiskFull => condition == Some(Condition::Full),
+            NotReady::StoreFailed => matches!(condition, Some(Condition::Failed(_))),
+            NotReady::History => self.health.is_broken(),
+        };
+        NotReady::ALL.into_iter().filter(holds).collect()
+    }
+
+    /// Reads all metrics.
+    pub(crate) fn collect(&self) -> Vec<Metric> {
+        let mut list = Vec::with_capacity(48);
+        list::of_server(&self.not_ready(), &mut list);
+        list::of_gate(&self.gate.measures(), &mut list);
+        list::of_door(&self.door, &mut list);
+        if let Some(engine) = self.engine.get() {
+            list::of_store(&engine.figures(), &mut list);
+        }
+        list
+    }
+}
+
+impl Value {
+    /// Makes a value of a count.
+    #[expect(clippy::cast_precision_loss, reason = "exporters have no larger numbers")]
+    fn count(count: u64) -> Self {
+        Self::Number(count as f64)
+    }
+
+    /// Makes a value of a histogram whose numbers are `scale` of what is shown.
+    #[expect(clippy::cast_precision_loss, reason = "exporters have no larger numbers")]
+    fn histogram(view: HistogramView, scale: f64) -> Self {
+        Self::Histogram {
+            bounds: view.bounds.iter().map(|bound| *bound as f64 / scale).collect(),
+            buckets: view.buckets,
+            sum: view.sum as f64 / scale,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The list of the server's metrics as a collector takes them: the same names, labels and values.
+
+use ::telemetry::{Buckets, Exporter, Family, FamilyKind, Point, Value};
+
+use crate::metrics::{self, Kind, Metric, Sample};
+
+/// Returns what became of spans.
+pub(super) fn exported(exporter: &Exporter) -> Family {
+    let outcome = |name: &'static str, count| Point {
+        labels: vec![("outcome", name.into())],
+        value: Value::Whole(count),
+    };
+    Family {
+        name: "palisade_telemetry_spans".into(),
+        help: "Spans, by what became of them.".into(),
+        unit: "",
+        kind: FamilyKind::Counter,
+        points: vec![
+            outcome("exported", exporter.exported()),
+            outcome("dropped", exporter.dropped()),
+        ],
+    }
+}
+
+/// Returns a metric in the form of the export.
+pub(super) fn family(metric: Metric) -> Family {
+    let unit = match metric.name.rsplit('_').next() {
+        Some("seconds") => "s",
+        Some("bytes") => "By",
+        _ => "",
+    };
+    Family {
+        name: metric.name.into(),
+        help: metric.help.into(),
+        unit,
+        kind: match metric.kind {
+            Kind::Counter => FamilyKind::Counter,
+            Kind::Gauge => FamilyKind::Gauge,
+            Kind::Histogram => FamilyKind::Histogram,
+        },
+        points: metric.samples.into_iter().map(point).collect(),
+    }
+}
+
+fn point(sample: Sample) -> Point {
+    let labels = sample.labels.into_iter().map(|(key, text)| (key, text.into()));
+    let value = match sample.value {
+        metrics::Value::Number(number) => Value::Float(number),
+        metrics::Value::Histogram { bounds, buckets, sum } => {
+            Value::Buckets(Buckets { bounds, counts: buckets, sum })
+        }
+    };
+    Point { labels: labels.collect(), value }
+}

@@ -1,0 +1,160 @@
+//! One HTTP request to the collector, with or without TLS.
+//!
+//! Each request has a connection of its own: there is one in a second at most, and one that was
+//! kept might be dead. The answer is bounded in bytes; the time is the caller's part.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::rt::TokioIo;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::settings::{Endpoint, Headers};
+
+/// Says why a batch was not taken; it holds nothing of the request.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PostError {
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("answered with status {status}")]
+    Status { status: u16, retry_after: Option<Duration> },
+    #[error("no authority is known for its certificate; set SSL_CERT_FILE to a PEM file")]
+    NoRoots,
+}
+
+impl PostError {
+    /// Returns whether a later attempt may succeed; OTLP names the statuses.
+    pub(crate) const fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Status { status, .. } => matches!(status, 429 | 502 | 503 | 504),
+            Self::NoRoots => false,
+        }
+    }
+
+    /// Returns how long the collector asks to wait.
+    pub(crate) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            Self::Unreachable(_) | Self::NoRoots => None,
+        }
+    }
+}
+
+/// Sends requests to one collector.
+pub(crate) struct Post {
+    endpoint: Endpoint,
+    headers: Headers,
+    tls: Option<TlsConnector>,
+}
+
+impl Post {
+    pub(crate) fn new(endpoint: Endpoint, headers: Headers) -> Self {
+        let tls = endpoint.is_tls.then(connector).flatten();
+        Self { endpoint, headers, tls }
+    }
+
+    /// Posts a message to `/v1/` and `signal`; returns the answer's body.
+    pub(crate) async fn post(&self, signal: &str, body: Bytes) -> Result<Bytes, PostError> {
+        let Endpoint { host, port, is_tls, .. } = &self.endpoint;
+        let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
+        if !is_tls {
+            return self.exchange(stream, signal, body).await;
+        }
+        let connector = self.tls.as_ref().ok_or(PostError::NoRoots)?;
+        let name = ServerName::try_from(host.clone()).map_err(unreachable)?;
+        let stream = connector.connect(name, stream).await.map_err(unreachable)?;
+        self.exchange(stream, signal, body).await
+    }
+
+    async fn exchange(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        signal: &str,
+        body: Bytes,
+    ) -> Result<Bytes, PostError> {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(unreachable)?;
+        let mut request = Request::post(format!("{}/v1/{signal}", self.endpoint.path))
+            .header(header::HOST, &self.endpoint.authority)
+            .header(header::CONTENT_TYPE, "application/x-protobuf");
+        for (name, value) in &self.headers.0 {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(body)).map_err(unreachable)?;
+        let exchange = async {
+            let (head, body) =
+                sender.send_request(request).await.map_err(unreachable)?.into_parts();
+            if !head.status.is_success() {
+                let retry_after = seconds(head.headers.get(header::RETRY_AFTER));
+                return Err(failed(head.status, retry_after));
+            }
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            // What follows a success is a note only.
+            Ok(body.map(http_body_util::Collected::to_bytes).unwrap_or_default())
+        };
+        tokio::pin!(exchange, connection);
+        tokio::select! {
+            reply = &mut exchange => reply,
+            // The other side may close as soon as all is sent; what came is still to be read.
+            _ended = &mut connection => exchange.await,
+        }
+    }
+}
+
+const fn failed(status: StatusCode, retry_after: Option<Duration>) -> PostError {
+    PostError::Status { status: status.as_u16(), retry_after }
+}
+
+/// Reads the form of `Retry-After` that counts seconds.
+fn seconds(value: Option<&http::HeaderValue>) -> Option<Duration> {
+    value?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+fn unreachable(cause: impl std::fmt::Display) -> PostError {
+    PostError::Unreachable(cause.to_string())
+}
+
+/// Returns a TLS client that trusts the authorities of this machine.
+fn connector() -> Option<TlsConnector> {
+    let text = bundle()?;
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_slice_iter(&text).filter_map(Result::ok);
+    let (known, _unreadable) = roots.add_parsable_certificates(certificates);
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .ok()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    (known > 0).then(|| TlsConnector::from(Arc::new(config)))
+}
+
+/// Reads the file with the authorities that this machine trusts.
+fn bundle() -> Option<Vec<u8>> {
+    if let Some(named) = std::env::var_os("SSL_CERT_FILE") {
+        return fs::read(PathBuf::from(named)).ok();
+    }
+    BUNDLES.iter().find_map(|path| fs::read(path).ok())
+}
+
+/// Where systems keep that file: Debian, Fedora, Alpine and macOS, older Red Hat.
+const BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+];
+/// LIMIT: bytes of an answer: a count and a sentence.
+const ANSWER_BYTES_MAX: usize = 64 << 10;

@@ -1,0 +1,68 @@
+//! A collector in a few lines: it keeps what is posted and answers as it is told.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// One request: its head and its body.
+#[derive(Debug, Clone)]
+pub(crate) struct Posted {
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Collector {
+    posted: Arc<Mutex<Vec<Posted>>>,
+    /// Statuses for the next requests; 200 behind them, and 0 for no answer.
+    statuses: Arc<Mutex<VecDeque<u16>>>,
+}
+
+impl Collector {
+    /// Listens; returns its URL.
+    #[expect(clippy::disallowed_methods, reason = "it ends with its test")]
+    pub(crate) async fn start(statuses: &[u16]) -> (Self, String) {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/base", socket.local_addr().unwrap());
+        let collector = Self::default();
+        collector.statuses.lock().unwrap().extend(statuses);
+        let answering = collector.clone();
+        drop(tokio::task::spawn(async move {
+            while let Ok((stream, _)) = socket.accept().await {
+                drop(tokio::task::spawn(answering.clone().answer(stream)));
+            }
+        }));
+        (collector, url)
+    }
+
+    pub(crate) fn posted(&self) -> Vec<Posted> {
+        self.posted.lock().unwrap().clone()
+    }
+
+    async fn answer(self, mut stream: TcpStream) -> Option<()> {
+        let mut bytes = Vec::new();
+        let end = loop {
+            if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            (stream.read_buf(&mut bytes).await.ok()? > 0).then_some(())?;
+        };
+        let head = String::from_utf8(bytes[..end].to_vec()).ok()?.to_ascii_lowercase();
+        let length = head.split("content-length: ").nth(1)?.lines().next()?.parse().ok()?;
+        let mut body = bytes.split_off(end);
+        while body.len() < length {
+            (stream.read_buf(&mut body).await.ok()? > 0).then_some(())?;
+        }
+        self.posted.lock().unwrap().push(Posted { head, body });
+        let status = self.statuses.lock().unwrap().pop_front().unwrap_or(200);
+        if status == 0 {
+            // Until the other side goes.
+            let _end = stream.read_buf(&mut Vec::new()).await;
+            return None;
+        }
+        let answer = format!("HTTP/1.1 {status} x\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await.ok()
+    }
+}
