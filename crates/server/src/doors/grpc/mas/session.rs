@@ -99,10 +99,7 @@ fn answer(event: mas::client_event::Event) -> Option<Settled> {
 fn deliveries(gate: Arc<Gate>, session: Session) -> Events {
     let batches = stream::unfold(Some((gate, session)), |state| async {
         let (gate, mut session) = state?;
-        // Leases take locks that everyone waits for, so a connection in the slow lane does not.
-        let leasing = async move { (session.next().await, session) };
-        let (batch, session) = gate.tasks().clone().at_home(leasing).await?;
-        match batch {
+        match session.next().await {
             Some(batch) => {
                 let events = batch.into_iter().map(event).collect::<Vec<_>>();
                 Some((stream::iter(events), Some((gate, session))))
