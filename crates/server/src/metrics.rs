@@ -11,10 +11,10 @@ use std::sync::{Arc, OnceLock};
 
 use gate::Gate;
 use gate::observe::HistogramView;
-use store::{Condition, Embedded};
-use tokio::sync::watch;
+use store::Embedded;
 
-use crate::doors::grpc::{DoorMeasures, HealthReporter};
+use crate::doors::grpc::DoorMeasures;
+use crate::readiness::Readiness;
 
 /// One metric with all its samples.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,80 +63,21 @@ pub(crate) enum Value {
 pub(crate) struct Metrics {
     pub(crate) gate: Arc<Gate>,
     pub(crate) door: Arc<DoorMeasures>,
-    pub(crate) health: HealthReporter,
+    pub(crate) readiness: Readiness,
     /// The store, once it is followed; a server over another store has no numbers of it.
     pub(crate) engine: Arc<OnceLock<Arc<Embedded>>>,
-    /// Becomes true when nothing new is taken.
-    pub(crate) closing: watch::Receiver<bool>,
-}
-
-/// Why calls are not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum NotReady {
-    /// The server ends.
-    Draining,
-    /// The disk of the store is full.
-    DiskFull,
-    /// The store takes no batches any more.
-    StoreFailed,
-    /// The audit log does not continue what was signed before.
-    History,
-}
-
-impl NotReady {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Draining, Self::DiskFull, Self::StoreFailed, Self::History];
-
-    /// Returns the stable code.
-    pub(crate) const fn code(self) -> &'static str {
-        match self {
-            Self::Draining => "draining",
-            Self::DiskFull => "disk_full",
-            Self::StoreFailed => "store_failed",
-            Self::History => "history_changed",
-        }
-    }
-
-    /// Returns a sentence for a person.
-    pub(crate) const fn reason(self) -> &'static str {
-        match self {
-            Self::Draining => "the server is shutting down",
-            Self::DiskFull => "the disk of the store is full; calls are taken when there is room",
-            Self::StoreFailed => "the store has failed; the log says why; restart the server",
-            Self::History => {
-                "the audit log does not continue what was signed before; see docs/audit.md"
-            }
-        }
-    }
 }
 
 impl Metrics {
-    pub(crate) fn new(
-        gate: &Arc<Gate>,
-        door: &Arc<DoorMeasures>,
-        health: &HealthReporter,
-        closing: watch::Receiver<bool>,
-    ) -> Self {
-        let (gate, door, health) = (Arc::clone(gate), Arc::clone(door), health.clone());
-        Self { gate, door, health, engine: Arc::default(), closing }
-    }
-
-    /// Returns why calls are not taken; nothing if they are.
-    pub(crate) fn not_ready(&self) -> Vec<NotReady> {
-        let condition = self.engine.get().map(|engine| engine.condition().borrow().clone());
-        let holds = |reason: &NotReady| match reason {
-            NotReady::Draining => *self.closing.borrow(),
-            NotReady::DiskFull => condition == Some(Condition::Full),
-            NotReady::StoreFailed => matches!(condition, Some(Condition::Failed(_))),
-            NotReady::History => self.health.is_broken(),
-        };
-        NotReady::ALL.into_iter().filter(holds).collect()
+    pub(crate) fn new(gate: &Arc<Gate>, door: &Arc<DoorMeasures>, readiness: &Readiness) -> Self {
+        let (gate, door, readiness) = (Arc::clone(gate), Arc::clone(door), readiness.clone());
+        Self { gate, door, readiness, engine: Arc::default() }
     }
 
     /// Reads all metrics.
     pub(crate) fn collect(&self) -> Vec<Metric> {
         let mut list = Vec::with_capacity(48);
-        list::of_server(&self.not_ready(), &mut list);
+        list::of_server(&self.readiness.reasons(), &mut list);
         list::of_gate(&self.gate.measures(), &mut list);
         list::of_door(&self.door, &mut list);
         if let Some(engine) = self.engine.get() {

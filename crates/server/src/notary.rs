@@ -23,7 +23,7 @@ use self::alarms::Alarms;
 use self::cosigner::Cosigner;
 use self::tree::{SignedTree, Stopped};
 use crate::config::Config;
-use crate::doors::grpc::HealthReporter;
+use crate::readiness::{NotReady, Readiness};
 use crate::records::{self, PAGE, Page};
 use crate::serve::ServeError;
 
@@ -100,7 +100,7 @@ impl Notary {
 
     /// Signs until `closing` becomes true, and then what is left. A log that is not what was
     /// signed before ends the signing, and the readiness of the server.
-    pub(crate) async fn run(mut self, mut closing: watch::Receiver<bool>, health: HealthReporter) {
+    pub(crate) async fn run(mut self, mut closing: watch::Receiver<bool>, readiness: Readiness) {
         let tasks = Tasks::default();
         for cosigner in std::mem::take(&mut self.cosigners) {
             tasks.spawn(cosigner.run(self.newest.subscribe()));
@@ -113,7 +113,7 @@ impl Notary {
                 due = now + self.every;
             }
             let Some(pause) = self.look(is_due).await else {
-                health.give_up().await;
+                readiness.set(NotReady::History, true);
                 break;
             };
             if is_last {

@@ -3,6 +3,7 @@
 //! It knows no agent, message or payload, changes nothing, and is not audited, so it is off
 //! unless configured and meant for loopback or a network of operators.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use crate::metrics::Metrics;
 use crate::metrics::text::{Format, write};
-use crate::metrics::{Metrics, NotReady};
+use crate::readiness::NotReady;
 
 // LIMIT: connections at once; further ones wait in the backlog.
 const CONNECTIONS_MAX: usize = 32;
@@ -93,7 +95,7 @@ fn answer(metrics: &Metrics, request: &Request<Incoming>) -> http::Result<Respon
         }
         "/livez" => respond(StatusCode::OK, JSON, "{\"live\":true}\n".to_owned()),
         "/readyz" => {
-            let reasons = metrics.not_ready();
+            let reasons = metrics.readiness.reasons();
             let status =
                 if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             respond(status, JSON, readiness(&reasons))
@@ -112,7 +114,7 @@ fn respond(status: StatusCode, kind: &str, body: String) -> http::Result<Respons
     head.header(CACHE_CONTROL, "no-store").body(body)
 }
 
-fn readiness(reasons: &[NotReady]) -> String {
+fn readiness(reasons: &BTreeSet<NotReady>) -> String {
     let list =
         reasons.iter().map(|one| serde_json::json!({ "code": one.code(), "reason": one.reason() }));
     let list: Vec<_> = list.collect();

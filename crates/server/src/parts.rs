@@ -14,6 +14,7 @@ use gate::settings::{
 use gate::types::{AgentId, Timestamp};
 use identity::SealingKey;
 use inspect::{Dlp, SealError};
+use store::Bounds;
 
 use crate::background::{Computations, Room};
 use crate::config::{self, Agent, Config};
@@ -153,5 +154,30 @@ fn settings(config: &Config) -> Settings {
             sessions_per_agent_max: config.server.limits.sessions_per_agent_max,
             trace_bytes_max: delivery.trace_bytes_max,
         },
+    }
+}
+
+/// Makes the bounds of the store.
+pub(crate) fn bounds(config: &Config) -> Bounds {
+    let delivery = &config.delivery;
+    let percent = |of: u64, percent: u64| {
+        let exact = u128::from(of).saturating_mul(percent.into()).div_ceil(100);
+        u64::try_from(exact).unwrap_or(u64::MAX)
+    };
+    let share = |of| percent(of, delivery.sender_share_percent);
+    let letters = |of| percent(of, delivery.dead_letter_share_percent);
+    Bounds {
+        queue_bytes_max: delivery.queue_bytes_max,
+        queue_len_max: delivery.queue_len_max,
+        share_bytes_max: share(delivery.queue_bytes_max),
+        share_len_max: share(delivery.queue_len_max),
+        sender_bytes_max: delivery.sender_bytes_max,
+        total_bytes_max: config.storage.bytes_max,
+        dead_letters_max: delivery.dead_letters_max,
+        dead_letter_bytes_max: delivery.dead_letter_bytes_max,
+        agent_letters_max: letters(delivery.dead_letters_max),
+        agent_letter_bytes_max: letters(delivery.dead_letter_bytes_max),
+        statuses_max: usize::try_from(delivery.statuses_max).unwrap_or(usize::MAX),
+        sent_max: usize::try_from(delivery.idempotency_keys_max).unwrap_or(usize::MAX),
     }
 }

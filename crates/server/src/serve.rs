@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use ::telemetry::Worker;
-use gate::Gate;
 use gate::ports::{Clock as _, Store};
+use gate::{Gate, Parts};
 
-use store::{Bounds, Durability, Embedded, FatalHook, OpenError, Options};
+use store::{Durability, Embedded, FatalHook, OpenError, Options};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -21,8 +21,8 @@ use crate::doors::grpc;
 use crate::metrics::Metrics;
 use crate::notary::Notary;
 use crate::operations;
-use crate::parts::{SystemClock, gate_parts};
-use crate::readiness;
+use crate::parts::{SystemClock, bounds, gate_parts};
+use crate::readiness::{NotReady, Readiness};
 use crate::source::Source;
 use crate::telemetry::Spans;
 use crate::workload_api::WorkloadStartError;
@@ -151,38 +151,14 @@ async fn open_engine(
     opened.map_err(|cause| ServeError::StoreLost(cause.to_string()))?.map_err(ServeError::Open)
 }
 
-fn bounds(config: &Config) -> Bounds {
-    let delivery = &config.delivery;
-    let percent = |of: u64, percent: u64| {
-        let exact = u128::from(of).saturating_mul(percent.into()).div_ceil(100);
-        u64::try_from(exact).unwrap_or(u64::MAX)
-    };
-    let share = |of| percent(of, delivery.sender_share_percent);
-    let letters = |of| percent(of, delivery.dead_letter_share_percent);
-    Bounds {
-        queue_bytes_max: delivery.queue_bytes_max,
-        queue_len_max: delivery.queue_len_max,
-        share_bytes_max: share(delivery.queue_bytes_max),
-        share_len_max: share(delivery.queue_len_max),
-        sender_bytes_max: delivery.sender_bytes_max,
-        total_bytes_max: config.storage.bytes_max,
-        dead_letters_max: delivery.dead_letters_max,
-        dead_letter_bytes_max: delivery.dead_letter_bytes_max,
-        agent_letters_max: letters(delivery.dead_letters_max),
-        agent_letter_bytes_max: letters(delivery.dead_letter_bytes_max),
-        statuses_max: usize::try_from(delivery.statuses_max).unwrap_or(usize::MAX),
-        sent_max: usize::try_from(delivery.idempotency_keys_max).unwrap_or(usize::MAX),
-    }
-}
-
 /// A server that takes connections.
 pub struct Running {
     gate: Arc<Gate>,
     address: SocketAddr,
     operations: Option<SocketAddr>,
     engine: Arc<OnceLock<Arc<Embedded>>>,
-    health: grpc::HealthReporter,
-    following: Option<JoinHandle<()>>,
+    readiness: Readiness,
+    telling: JoinHandle<()>,
     patience: std::time::Duration,
     accepting: watch::Sender<bool>,
     copying: watch::Sender<bool>,
@@ -209,22 +185,17 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
     let (to_copy, read) = mpsc::channel(copy::PAGES_AHEAD);
     let notary = Notary::open(config, &store, to_copy)?;
     let (socket, address) = bind(server.listen, "server.listen").await?;
-    let watched = match server.operations {
-        Some(listen) => Some(bind(listen, "server.operations.listen").await?),
-        None => None,
-    };
+    let watched = bind_operations(server.operations).await?;
     let operations = watched.as_ref().map(|(_, address)| *address);
     let mut parts = gate_parts(config, store)?;
-    let export = export(config)?;
-    if let Some((spans, _)) = &export {
-        spans.attach(&mut parts);
-    }
+    let export = export(config, &mut parts)?;
     let gate = Gate::open(parts).await.map_err(ServeError::Store)?;
-    let (routes, health) =
-        grpc::routes(&gate, &server.limits, config.validation.state_bytes_max).await;
+    let readiness = Readiness::default();
+    let state_max = config.validation.state_bytes_max;
+    let (routes, health) = grpc::routes(&gate, &server.limits, state_max, &readiness).await;
     let accepting = watch::Sender::new(false);
     let measures = Arc::new(grpc::DoorMeasures::default());
-    let metrics = Metrics::new(&gate, &measures, &health, accepting.subscribe());
+    let metrics = Metrics::new(&gate, &measures, &readiness);
     let engine = Arc::clone(&metrics.engine);
     let listener = grpc::Listener {
         socket,
@@ -236,13 +207,15 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
         measures,
         background: Arc::new(Background::start().map_err(ServeError::Threads)?),
     };
+    let telling = gate.tasks().spawn(readiness.tell(health));
     gate.tasks().spawn(listener.run(accepting.subscribe()));
     gate.tasks().spawn(tls.follow(Arc::clone(&gate), accepting.subscribe()));
     let copying = watch::Sender::new(false);
     // Not tasks of the gate: they go on until the gate's last record is written.
     let tasks = gate::tasks::Tasks::default();
     let copy = copy.map(|copy| tasks.spawn(copy.run(copying.subscribe(), read)));
-    let notary = notary.map(|notary| tasks.spawn(notary.run(copying.subscribe(), health.clone())));
+    let notary =
+        notary.map(|notary| tasks.spawn(notary.run(copying.subscribe(), readiness.clone())));
     let work = |(spans, worker): (Arc<Spans>, _)| (spans.work(worker, metrics.clone()), spans);
     let exporting = export.map(work).map(|(work, spans)| (spans, tasks.spawn(work.run())));
     // It tells of the end until there is nothing more to tell.
@@ -254,8 +227,8 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
         address,
         operations,
         engine,
-        health,
-        following: None,
+        readiness,
+        telling,
         patience: server.limits.drain_timeout,
         accepting,
         copying,
@@ -266,11 +239,13 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
 
 /// Makes the export of traces and metrics, if it is on; what it masks follows the rules for
 /// payloads.
-fn export(config: &Config) -> Result<Option<(Arc<Spans>, Worker)>, ServeError> {
+fn export(config: &Config, parts: &mut Parts) -> Result<Option<(Arc<Spans>, Worker)>, ServeError> {
     let Some(settings) = &config.gateway.telemetry else { return Ok(None) };
     let dlp = inspect::Dlp::compile(&config.gateway.dlp);
     let dlp = dlp.map_err(|cause| ServeError::Rules(cause.to_string()))?;
-    Ok(Some(Spans::new(settings, dlp)))
+    let (spans, worker) = Spans::new(settings, dlp);
+    spans.attach(parts);
+    Ok(Some((spans, worker)))
 }
 
 impl Running {
@@ -292,25 +267,22 @@ impl Running {
         &self.gate
     }
 
-    /// Tells health clients from now on that the server does not serve while its store takes no
-    /// batches; from now on its numbers are told too.
+    /// Says from now on that the server does not serve while its store takes no batches, and tells
+    /// its numbers.
     pub fn follow(&mut self, engine: &Arc<Embedded>) {
         let condition = engine.condition();
         // The first one stays.
         drop(self.engine.set(Arc::clone(engine)));
-        let closing = self.accepting.subscribe();
-        let follow = readiness::follow(self.health.clone(), condition, closing);
-        self.following = Some(self.gate.tasks().spawn(follow));
+        let watch = self.readiness.clone().watch_store(condition, self.accepting.subscribe());
+        self.gate.tasks().spawn(watch);
     }
 
     /// Stops taking connections, ends sessions, waits for what is under way.
     pub async fn stop(self) {
+        self.readiness.set(NotReady::Draining, true);
         self.accepting.send_replace(true);
-        if let Some(following) = self.following {
-            // So that it says nothing behind what is said here.
-            drop(following.await);
-        }
-        self.health.tell(false).await;
+        // Health clients are told before their connections may end.
+        drop(self.telling.await);
         self.gate.drain(self.patience).await;
         self.copying.send_replace(true);
         for follower in self.followers {
@@ -321,6 +293,14 @@ impl Running {
             drop(exporting.await);
         }
     }
+}
+
+/// Binds the address for those who watch, if there is one.
+async fn bind_operations(
+    address: Option<SocketAddr>,
+) -> Result<Option<(TcpListener, SocketAddr)>, ServeError> {
+    let Some(address) = address else { return Ok(None) };
+    bind(address, "server.operations.listen").await.map(Some)
 }
 
 async fn bind(

@@ -24,7 +24,6 @@ mod status;
 mod turns;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use gate::Gate;
 use tonic_health::ServingStatus;
@@ -37,6 +36,7 @@ pub(crate) use measures::DoorMeasures;
 pub(crate) use peer::Identifier;
 
 use crate::config::ServerLimits;
+use crate::readiness::Readiness;
 
 /// The path prefix of the MAS service.
 pub(crate) const MAS_PATH: &str = "/mas.runtime.v1.RuntimeService/";
@@ -78,10 +78,10 @@ pub(crate) async fn routes(
     gate: &Arc<Gate>,
     limits: &ServerLimits,
     state_bytes_max: usize,
+    readiness: &Readiness,
 ) -> (Routes, HealthReporter) {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let reporter =
-        HealthReporter { reporter, is_broken: Arc::default(), is_serving: Arc::default() };
+    let reporter = HealthReporter(reporter);
     reporter.tell(true).await;
     let services = |bytes_max: usize| {
         let (bytes_out_max, bytes_max) = (limits.message_bytes_max, bytes_max);
@@ -94,7 +94,7 @@ pub(crate) async fn routes(
         let bus = BusServiceServer::new(bus)
             .max_decoding_message_size(bytes_max)
             .max_encoding_message_size(DELIVERY_BYTES_MAX);
-        let admin = admin::AdminDoor::new(Arc::clone(gate), reporter.clone());
+        let admin = admin::AdminDoor::new(Arc::clone(gate), readiness.clone());
         let admin = AdminServiceServer::new(admin)
             .max_decoding_message_size(bytes_max)
             .max_encoding_message_size(bytes_out_max.saturating_add(ANSWER_ROOM));
@@ -118,20 +118,11 @@ pub(crate) async fn routes(
 }
 
 /// Tells health clients whether the door serves.
-#[derive(Clone)]
-pub(crate) struct HealthReporter {
-    reporter: tonic_health::server::HealthReporter,
-    /// Whether nothing makes the server serve again but a restart.
-    is_broken: Arc<AtomicBool>,
-    /// What was told last.
-    is_serving: Arc<AtomicBool>,
-}
+pub(crate) struct HealthReporter(tonic_health::server::HealthReporter);
 
 impl HealthReporter {
     /// Tells health clients whether calls are taken.
     pub(crate) async fn tell(&self, is_serving: bool) {
-        let is_serving = is_serving && !self.is_broken.load(Ordering::Relaxed);
-        self.is_serving.store(is_serving, Ordering::Relaxed);
         let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         for name in [
             "",
@@ -139,23 +130,7 @@ impl HealthReporter {
             wire::palisade::bus::v1::bus_service_server::SERVICE_NAME,
             wire::palisade::admin::v1::admin_service_server::SERVICE_NAME,
         ] {
-            self.reporter.set_service_status(name, status).await;
+            self.0.set_service_status(name, status).await;
         }
-    }
-
-    /// Returns whether nothing makes the server serve again but a restart.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.is_broken.load(Ordering::Relaxed)
-    }
-
-    /// Returns whether calls are taken, as health clients were told last.
-    pub(crate) fn is_serving(&self) -> bool {
-        self.is_serving.load(Ordering::Relaxed)
-    }
-
-    /// Tells health clients that calls are not taken until the server is started again.
-    pub(crate) async fn give_up(&self) {
-        self.is_broken.store(true, Ordering::Relaxed);
-        self.tell(false).await;
     }
 }

@@ -1,12 +1,13 @@
 //! The list of metrics: names, meanings, labels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gate::observe::{HistogramView, Reading, Stage};
 use store::Figures;
 
-use super::{Kind, Metric, NotReady, Sample, Value};
+use super::{Kind, Metric, Sample, Value};
 use crate::doors::grpc::DoorMeasures;
+use crate::readiness::NotReady;
 
 // What histograms of times count in, and what is shown.
 const NANOS: f64 = 1e9;
@@ -42,7 +43,7 @@ fn by(
     metric(name, help, Kind::Counter, counts.iter().map(sample).collect())
 }
 
-pub(super) fn of_server(not_ready: &[NotReady], list: &mut Vec<Metric>) {
+pub(super) fn of_server(not_ready: &BTreeSet<NotReady>, list: &mut Vec<Metric>) {
     let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
     let build = Sample { labels: version, value: Value::Number(1.0) };
     list.push(metric("palisade_build_info", "The version that runs.", Kind::Gauge, vec![build]));

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::site::{Engine, Plan, Site, within};
 
-const LISTEN: &str = "  operations: { listen: '127.0.0.1:0' }\n";
+pub(crate) const LISTEN: &str = "  operations: { listen: '127.0.0.1:0' }\n";
 
 async fn watched() -> (Site, SocketAddr) {
     let engine = Engine::Embedded;
@@ -23,7 +23,7 @@ async fn watched() -> (Site, SocketAddr) {
 }
 
 /// Asks once; returns the status line's code, the head and the body.
-async fn ask(address: SocketAddr, request: &str) -> (u16, String, String) {
+pub(crate) async fn ask(address: SocketAddr, request: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let text = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(text.as_bytes()).await.unwrap();
@@ -35,7 +35,7 @@ async fn ask(address: SocketAddr, request: &str) -> (u16, String, String) {
 }
 
 /// Returns the samples of the text format: name with labels to value.
-fn samples(text: &str) -> BTreeMap<String, f64> {
+pub(crate) fn samples(text: &str) -> BTreeMap<String, f64> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let pair = |line: &str| {
         let (name, value) = line.rsplit_once(' ').unwrap();

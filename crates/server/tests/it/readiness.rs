@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use audit::{Disk, RealDisk};
-use palisade_client::Error;
-use serde_json::json;
+use palisade_client::admin::OverviewRequest;
+use palisade_client::{Error, Operator};
+use serde_json::{Value, json};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::operations::{LISTEN, ask, samples};
 use crate::site::{Channel, Engine, Plan, Site, within};
 
 /// A disk on which no file grows while it is full, and no sync succeeds while it is broken.
@@ -123,6 +125,80 @@ async fn a_server_whose_sync_failed_refuses_and_never_serves_again() {
     site.running.stop().await;
 }
 
+#[tokio::test]
+async fn whoever_asks_whether_calls_are_taken_hears_the_same() {
+    let disk = Arc::new(Small::default());
+    let plan = Plan {
+        engine: Engine::On(Arc::<Small>::clone(&disk)),
+        limits: "drain_timeout_ms: 200",
+        more: "gateway: { rate_limit: { per_minute: 100000, per_hour: 100000 } }\n",
+        server: LISTEN,
+        ..Plan::default()
+    };
+    let site = Site::open(plan).await;
+    let mut health = health(&site).await;
+    let operator = Operator::connect(site.options("boss")).await.unwrap();
+    let looking = OverviewRequest { interval_ms: 100, rows_max: 0 };
+    let mut pictures = operator.overview(looking).await.unwrap();
+    let a = site.connect("a").await.unwrap();
+    let body = json!({ "text": "x".repeat(10_000) });
+    all_say(&site, &mut health, &[]).await;
+    disk.is_full.store(true, Ordering::SeqCst);
+    while a.send("b", "note", &body).await.is_ok() {}
+    let reasons = all_say(&site, &mut health, &["disk_full"]).await;
+    let pictured = async {
+        loop {
+            let picture = pictures.next().await.unwrap();
+            if !picture.ready {
+                return picture.not_ready;
+            }
+        }
+    };
+    assert_eq!(within("a picture", pictured).await, reasons);
+    disk.is_full.store(false, Ordering::SeqCst);
+    all_say(&site, &mut health, &[]).await;
+    disk.is_broken.store(true, Ordering::SeqCst);
+    a.send("b", "note", &json!({})).await.unwrap_err();
+    all_say(&site, &mut health, &["store_failed"]).await;
+    site.running.stop().await;
+}
+
+/// Waits until the health service says what the codes mean, and checks that everyone else says it
+/// too, for these reasons and no others; returns them as sentences.
+pub(crate) async fn all_say(
+    site: &Site,
+    health: &mut HealthClient<Channel>,
+    codes: &[&str],
+) -> Vec<String> {
+    let is_ready = codes.is_empty();
+    let wanted = if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+    let told = async { while status(health).await != wanted {} };
+    within(&format!("{wanted:?} for {codes:?}"), told).await;
+    for service in ["mas.runtime.v1.RuntimeService", "palisade.bus.v1.BusService"] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let told = async {
+            while health.check(request.clone()).await.unwrap().into_inner().status() != wanted {}
+        };
+        within(service, told).await;
+    }
+    let address = site.running.operations().unwrap();
+    let (status, _, body) = ask(address, "GET /readyz").await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &body["ready"]), (if is_ready { 200 } else { 503 }, &json!(is_ready)));
+    let listed = body["reasons"].as_array().unwrap();
+    let field = |one: &Value, name: &str| one[name].as_str().unwrap().to_owned();
+    assert_eq!(listed.iter().map(|one| field(one, "code")).collect::<Vec<_>>(), codes);
+    let (_, _, text) = ask(address, "GET /metrics").await;
+    let samples = samples(&text);
+    assert_eq!(samples["palisade_ready"], f64::from(u8::from(is_ready)));
+    let held = samples.iter().filter_map(|(name, value)| {
+        let code = name.strip_prefix("palisade_not_ready{reason=\"")?.strip_suffix("\"}")?;
+        (*value > 0.0).then_some(code)
+    });
+    assert_eq!(held.collect::<Vec<_>>(), codes);
+    listed.iter().map(|one| field(one, "reason")).collect()
+}
+
 /// Returns the code with which a message is refused.
 async fn refused(a: &palisade_client::Client) -> String {
     match a.send("b", "note", &json!({})).await {
@@ -137,7 +213,7 @@ async fn status(health: &mut HealthClient<Channel>) -> ServingStatus {
     answer.unwrap().into_inner().status()
 }
 
-async fn health(site: &Site) -> HealthClient<Channel> {
+pub(crate) async fn health(site: &Site) -> HealthClient<Channel> {
     let origin = http::Uri::from_static("https://localhost");
     HealthClient::with_origin(site.channel("a").await, origin)
 }

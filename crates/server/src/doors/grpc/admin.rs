@@ -14,21 +14,21 @@ use policy::Change;
 use tonic::{Request, Response, Status};
 use wire::palisade::admin::v1 as admin;
 
-use super::HealthReporter;
 use super::mas::{apart, mismatch};
 use super::peer::ask;
+use crate::readiness::Readiness;
 
 /// Answers the calls of the admin service.
 pub(super) struct AdminDoor {
     gate: Arc<Gate>,
-    health: HealthReporter,
+    readiness: Readiness,
 }
 
 type Answered<T> = Result<Response<T>, Status>;
 
 impl AdminDoor {
-    pub(super) fn new(gate: Arc<Gate>, health: HealthReporter) -> Self {
-        Self { gate, health }
+    pub(super) fn new(gate: Arc<Gate>, readiness: Readiness) -> Self {
+        Self { gate, readiness }
     }
 
     async fn run(&self, shell: &Request<()>, command: AdminCommand) -> Result<AdminAnswer, Status> {
@@ -142,8 +142,8 @@ impl admin::admin_service_server::AdminService for AdminDoor {
         let (AdminAnswer::Overview(outlook), Some(rhythm)) = (answer, rhythm) else {
             return Err(mismatch());
         };
-        let (gate, health) = (Arc::clone(&self.gate), self.health.clone());
-        Ok(Response::new(overview::pictures(gate, health, outlook, rhythm)))
+        let (gate, readiness) = (Arc::clone(&self.gate), self.readiness.clone());
+        Ok(Response::new(overview::pictures(gate, readiness, outlook, rhythm)))
     }
 
     async fn trace_message(

@@ -16,8 +16,8 @@ use gate::types::{AdminCommand, Intake, Refusal, Unavailable};
 use tonic::Status;
 use wire::palisade::admin::v1 as admin;
 
-use super::super::HealthReporter;
 use super::super::status::status;
+use crate::readiness::Readiness;
 
 /// The server's side of an overview.
 pub(in crate::doors::grpc) type Pictures =
@@ -57,11 +57,11 @@ pub(super) fn rhythm(request: admin::OverviewRequest) -> Option<Rhythm> {
 /// drains. A client that does not read is not painted for.
 pub(super) fn pictures(
     gate: Arc<Gate>,
-    health: HealthReporter,
+    readiness: Readiness,
     outlook: Outlook,
     rhythm: Rhythm,
 ) -> Pictures {
-    let painter = Painter { gate, health, outlook, rhythm, before: None };
+    let painter = Painter { gate, readiness, outlook, rhythm, before: None };
     Box::pin(stream::unfold(Some(painter), |painter| async {
         let mut painter = painter?;
         let picture = painter.next().await;
@@ -72,7 +72,7 @@ pub(super) fn pictures(
 
 struct Painter {
     gate: Arc<Gate>,
-    health: HealthReporter,
+    readiness: Readiness,
     outlook: Outlook,
     rhythm: Rhythm,
     /// What was counted at the picture before, and how long the gate was up then.
@@ -98,15 +98,8 @@ impl Painter {
     }
 
     fn not_ready(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if self.gate.is_draining() {
-            reasons.push("the gate is shutting down".to_owned());
-        } else if !self.health.is_serving() {
-            let what = "the store or the signing of the audit log has failed; the server's log \
-                        says why";
-            reasons.push(what.to_owned());
-        }
-        reasons
+        let reasons = self.readiness.reasons();
+        reasons.into_iter().map(|reason| reason.reason().to_owned()).collect()
     }
 }
 
