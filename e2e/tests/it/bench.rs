@@ -23,7 +23,7 @@ async fn the_comparison_with_nats_prints_the_ratios_of_the_contract() {
     let run = Program::new(folder.path(), &line).unwrap().run().await.unwrap();
     let report = run.ok().unwrap().json().unwrap();
     assert_eq!((&report["rounds"], &report["ok"]), (&2.into(), &true.into()), "{report}");
-    for path in ["/mas_unary", "/always/mas_unary"] {
+    for path in ["/native", "/mas_unary", "/always", "/mas_unary_always"] {
         for ratio in ["cpu_ratio", "throughput_ratio"] {
             let spread = &report.pointer(path).unwrap()[ratio];
             let figure = |name: &str| spread[name].as_f64();

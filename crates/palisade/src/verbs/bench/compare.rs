@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
+use palisade_client::Wire;
 use serde_json::json;
 
 use super::target::Credential;
@@ -24,7 +25,7 @@ mod report;
 pub(super) mod ring;
 
 pub(super) use board::{Sample, Shape};
-pub(super) use own::{Wire, loaded};
+pub(super) use own::loaded;
 use report::{Runs, finish};
 
 /// With what to compare.
@@ -113,6 +114,7 @@ enum Side {
 impl Side {
     const fn name(&self) -> &'static str {
         match self {
+            Self::Own(Wire::Native) | Self::OwnAlone(Wire::Native) => "native",
             Self::Own(Wire::Mas) | Self::OwnAlone(Wire::Mas) => "mas_unary",
             Self::Nats(nats::Setup { sync: nats::Sync::Default, .. }) => "nats",
             Self::Nats(nats::Setup { sync: nats::Sync::Always, .. }) => "nats_always",
@@ -145,13 +147,20 @@ async fn with_nats(args: NatsArgs, out: &Output) -> anyhow::Result<ExitCode> {
         let (program, consumer) = (program.clone(), args.consumer);
         Side::Nats(nats::Setup { program, sync, consumer })
     };
-    let sides = [Side::Own(Wire::Mas), peer(nats::Sync::Default), peer(nats::Sync::Always)];
+    let sides = [
+        Side::Own(Wire::Native),
+        Side::Own(Wire::Mas),
+        peer(nats::Sync::Default),
+        peer(nats::Sync::Always),
+    ];
     let runs = rounds(&args.load, &sides, out).await?;
     let ratios = |runs: &Runs| {
         json!({
             "sessions": runs.sessions,
+            "native": runs.ratios("native", "nats"),
             "mas_unary": runs.ratios("mas_unary", "nats"),
-            "always": { "mas_unary": runs.ratios("mas_unary", "nats_always") },
+            "always": runs.ratios("native", "nats_always"),
+            "mas_unary_always": runs.ratios("mas_unary", "nats_always"),
         })
     };
     finish("nats", &args.load, (&runs, &ratios), json!({ "peer": version }), out)

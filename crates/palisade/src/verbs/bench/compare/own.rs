@@ -1,27 +1,16 @@
-//! Our side of a comparison: this very program as the server, with either of its wires.
+//! Our side of a comparison: this very program as the server, by either wire of its clients.
 
 use std::sync::Arc;
 
 use anyhow::bail;
-use palisade_client::{Client, Options};
+use palisade_client::{Client, Options, Outgoing, Sent, Wire};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::board::{self, Board, Sample, Shape};
 use super::ring::{self, Ends};
 use crate::verbs::bench::load;
 use crate::verbs::bench::target::{Credential, Extra, Own};
-
-/// By which wire agents speak to a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::verbs::bench) enum Wire {
-    /// Unary sends, deliveries and acknowledgements by `Transport`: what every MAS server has.
-    Mas,
-}
-
-impl Wire {
-    /// The one that costs the server least.
-    pub(in crate::verbs::bench) const BEST: Self = Self::Mas;
-}
 
 /// Starts a server anew, puts it under load, ends it and looks into its audit log.
 ///
@@ -51,7 +40,7 @@ pub(in crate::verbs::bench) async fn loaded(
         let options = own.options(&ring::agent(number))?;
         clients.push((open(options, wire, shape).await?, ring::partner(number, shape.sessions)));
     }
-    drive(clients, shape, Some(own.pid()?)).await
+    drive(clients, wire, shape, Some(own.pid()?)).await
 }
 
 /// Puts one agent of our own server under the load of [`given`], for a fair comparison with it.
@@ -65,7 +54,7 @@ pub(super) async fn alone(wire: Wire, shape: Shape) -> anyhow::Result<Sample> {
         let client = open(own.options(&ring::agent(0))?, wire, shape).await?;
         clients.push((client, ring::agent(0)));
     }
-    let sample = drive(clients, shape, Some(own.pid()?)).await?;
+    let sample = drive(clients, wire, shape, Some(own.pid()?)).await?;
     own.finish().await?;
     Ok(sample)
 }
@@ -88,19 +77,18 @@ pub(super) async fn given(
         let itself = client.agent_id().to_owned();
         clients.push((client, itself));
     }
-    drive(clients, shape, pid).await
+    drive(clients, Wire::Mas, shape, pid).await
 }
 
 async fn open(mut options: Options, wire: Wire, shape: Shape) -> anyhow::Result<Client> {
     options.calls_max = shape.in_flight.max(1);
-    match wire {
-        Wire::Mas => options.wire = palisade_client::Wire::Mas,
-    }
+    options.wire = wire;
     Ok(Client::connect(options).await?)
 }
 
 async fn drive(
     clients: Vec<(Client, String)>,
+    wire: Wire,
     shape: Shape,
     pid: Option<u32>,
 ) -> anyhow::Result<Sample> {
@@ -110,6 +98,12 @@ async fn drive(
     for (number, (client, target)) in (0_u32..).zip(clients) {
         let ends = ring::ends(&flights, number)?;
         sessions.spawn(receive(client.clone(), Arc::clone(&board), ends.clone()));
+        if wire == Wire::Native {
+            let (sent, outcomes) = mpsc::channel(shape.in_flight.max(1));
+            sessions.spawn(publish(client, target, Arc::clone(&board), (ends, sent)));
+            sessions.spawn(outcomes_of(outcomes, Arc::clone(&board)));
+            continue;
+        }
         for _ in 0..shape.in_flight {
             let (client, board) = (client.clone(), Arc::clone(&board));
             sessions.spawn(send(client, target.clone(), board, ends.clone()));
@@ -128,6 +122,31 @@ async fn send(client: Client, target: String, board: Arc<Board>, ends: Ends) -> 
     }
     // It has nothing more to do, which is no failure: the others are still waited for.
     std::future::pending().await
+}
+
+/// Publishes as much as may be in flight, all at once.
+async fn publish(
+    client: Client,
+    target: String,
+    board: Arc<Board>,
+    (ends, sent): (Ends, mpsc::Sender<Sent>),
+) -> anyhow::Result<()> {
+    loop {
+        ends.own.acquire().await?.forget();
+        let Some(number) = board.next() else { break };
+        let message = Outgoing::json(&target, load::MESSAGE_TYPE, load::payload(number));
+        sent.send(client.publish(message).await?).await?;
+    }
+    std::future::pending().await
+}
+
+/// Waits for what the server says of each message, in their order.
+async fn outcomes_of(mut sent: mpsc::Receiver<Sent>, board: Arc<Board>) -> anyhow::Result<()> {
+    while let Some(mut message) = sent.recv().await {
+        message.accepted().await?;
+        board.accepted(1);
+    }
+    Ok(())
 }
 
 async fn receive(client: Client, board: Arc<Board>, ends: Ends) -> anyhow::Result<()> {

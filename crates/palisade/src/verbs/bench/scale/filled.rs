@@ -10,12 +10,13 @@ use audit::Record;
 use bytes::Bytes;
 use gate::ports::{Batch, Claim, Entry, Op, QueueKey, Settlement, Store as _};
 use gate::types::{AgentId, MessageId, SessionId, Timestamp};
+use palisade_client::Wire;
 use serde_json::{Value, json};
 use store::{Bounds, Durability, Embedded, Options};
 
 use super::growth::{AGENTS, NOISE, Rounds, cost};
 use crate::clock;
-use crate::verbs::bench::compare::{Wire, loaded, ring};
+use crate::verbs::bench::compare::{loaded, ring};
 use crate::verbs::bench::load;
 use crate::verbs::bench::target::{Extra, Own, STORE, new_folder};
 
@@ -42,7 +43,7 @@ pub(super) async fn costs(what: What, sizes: [u32; 3], rounds: Rounds) -> anyhow
         let own = Own::start(&ring::agents(AGENTS), extra).await?;
         let mut samples = Vec::new();
         for _ in 0..rounds.rounds {
-            samples.push(loaded(&own, Wire::BEST, rounds.shape(AGENTS)).await?);
+            samples.push(loaded(&own, Wire::Native, rounds.shape(AGENTS)).await?);
         }
         own.finish().await?;
         costs.push(cost(&samples).context("nothing was measured")?);

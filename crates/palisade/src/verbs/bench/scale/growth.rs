@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use palisade_client::Client;
+use palisade_client::{Client, Wire};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::verbs::bench::compare::{Sample, Shape, Wire, loaded, ring};
+use crate::verbs::bench::compare::{Sample, Shape, loaded, ring};
 use crate::verbs::bench::process;
 use crate::verbs::bench::target::{Extra, Own};
 use crate::verbs::bench::timing::Spread;
@@ -68,7 +68,7 @@ pub(super) async fn agents(few: u32, many: u32, rounds: Rounds) -> anyhow::Resul
             }
             let extra = Extra { agents: others, ..Extra::default() };
             let own = Own::start(&ring::agents(AGENTS), extra).await?;
-            samples.push(loaded(&own, Wire::BEST, rounds.shape(AGENTS)).await?);
+            samples.push(loaded(&own, Wire::Native, rounds.shape(AGENTS)).await?);
             own.finish().await?;
         }
     }
@@ -88,7 +88,7 @@ pub(super) async fn memory(messages: u64, rounds: Rounds) -> anyhow::Result<Valu
     let pid = own.pid()?;
     let (mut passed, mut seen) = (0, Vec::new());
     while passed < messages {
-        passed += loaded(&own, Wire::BEST, rounds.shape(AGENTS)).await?.accepted;
+        passed += loaded(&own, Wire::Native, rounds.shape(AGENTS)).await?.accepted;
         seen.push((passed, process::rss_bytes(pid)?));
     }
     own.finish().await?;
@@ -111,7 +111,7 @@ pub(super) async fn sessions(rounds: Rounds) -> anyhow::Result<Value> {
         let mut times = Vec::new();
         for count in [16, 256] {
             let own = Own::start(&ring::agents(count), Extra::default()).await?;
-            times.push(loaded(&own, Wire::BEST, rounds.shape(count)).await?.time_us);
+            times.push(loaded(&own, Wire::Native, rounds.shape(count)).await?.time_us);
             own.finish().await?;
         }
         ratios.extend(times.first().zip(times.last()).map(|(few, many)| few / many));
