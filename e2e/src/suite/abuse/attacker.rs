@@ -1,5 +1,5 @@
-//! An attacker: a process of its own with the lowest priority, since it stands for another
-//! machine; one that shares the processor as an equal would measure the scheduler.
+//! An attacker: a process of its own that computes only while nobody else does, since it stands
+//! for another machine; one that shares the processor as an equal would measure the scheduler.
 
 use std::env;
 use std::io::Read as _;
@@ -29,11 +29,14 @@ pub(super) struct Attacker(Child);
 impl Attacker {
     /// Starts an attack.
     pub(super) fn start(ground: &Ground, attack: &Attack) -> Result<Self> {
-        let mut command = Command::new(env::current_exe()?);
+        // Of util-linux, which every Debian has; it becomes the attacker, with the same number.
+        // A low priority would not do: such a process still runs for milliseconds on end.
+        let mut command = Command::new("chrt");
+        command.args(["--idle", "0"]).arg(env::current_exe()?);
         command.env(ATTACK, attack.name).env(ADDR, ground.gate.addr().to_string());
         command.env(FOLDER, ground.site.folder()).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        Ok(Self(command.spawn().context("the attacker did not start")?))
+        Ok(Self(command.spawn().context("the attacker did not start: no chrt")?))
     }
 
     /// Ends it; returns what it got.
@@ -58,8 +61,6 @@ pub async fn attack_if_told() -> Result<bool> {
     let attack = Attack::named(&name).with_context(|| format!("no attack `{name}`"))?;
     let folder = PathBuf::from(env::var_os(FOLDER).context("no folder")?);
     let target = Target { addr: env::var(ADDR)?.parse()?, folder };
-    // More than there is: the lowest, whatever the suite has.
-    rustix::process::nice(40)?;
     let tally = Tally::default();
     let told_to_end = tokio::task::spawn_blocking(|| {
         drop(std::io::stdin().read(&mut [0]));
