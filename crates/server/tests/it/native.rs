@@ -11,7 +11,7 @@ use wire::palisade::bus::v1 as bus;
 use wire::palisade::bus::v1::bus_service_client::BusServiceClient;
 use wire::palisade::bus::v1::outcome::Result as Outcome;
 
-use super::site::{Engine, Plan, Site, within};
+use super::site::{Channel, Engine, Plan, Site, within};
 
 /// A native session of a test.
 struct Native {
@@ -38,8 +38,12 @@ impl Native {
     }
 
     async fn begin(site: &Site, agent: &str, first: bus::ClientFrame) -> Result<Self, Status> {
+        Self::over(site, site.channel(agent).await, first).await
+    }
+
+    async fn over(site: &Site, channel: Channel, first: bus::ClientFrame) -> Result<Self, Status> {
         let origin = format!("https://{}", site.running.address()).parse().unwrap();
-        let mut client = BusServiceClient::with_origin(site.channel(agent).await, origin);
+        let mut client = BusServiceClient::with_origin(channel, origin);
         let (out, frames) = mpsc::channel(64);
         out.send(first).await.unwrap();
         let mut frames = client.session(ReceiverStream::new(frames)).await?.into_inner();
@@ -141,6 +145,18 @@ async fn messages_pass_in_batches_in_both_directions() {
         }
     };
     within("all acknowledged", done).await;
+}
+
+#[tokio::test]
+async fn what_only_a_later_version_knows_is_refused_and_not_guessed() {
+    let site = roomy().await;
+    let strange = bus::Hello { intake: 7, ..hello("a1") };
+    let refused = Native::open(&site, "a", strange).await.err().unwrap();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    let mut a = Native::open(&site, "a", hello("a1")).await.unwrap();
+    a.publish(vec![bus::Publish { kind: 7, ..publish(1, "b", "{}") }, publish(2, "b", "{}")]).await;
+    let outcomes = a.outcomes(2).await;
+    assert_eq!((code(&outcomes[0]), code(&outcomes[1])), ("malformed_request", "ok"));
 }
 
 #[tokio::test]

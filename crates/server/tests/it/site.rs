@@ -170,8 +170,16 @@ impl Site {
 
     /// Opens an HTTP/2 connection for generated clients.
     pub(crate) async fn channel(&self, agent: &str) -> Channel {
+        self.channel_by(agent, &http2::Builder::new(TokioExecutor::new())).await
+    }
+
+    /// Connects a client with settings of HTTP/2 of its own.
+    pub(crate) async fn channel_by(
+        &self,
+        agent: &str,
+        builder: &http2::Builder<TokioExecutor>,
+    ) -> Channel {
         let stream = TokioIo::new(self.tls(agent).await.unwrap());
-        let builder = http2::Builder::new(TokioExecutor::new());
         let (sender, connection) = builder.handshake(stream).await.unwrap();
         Tasks::default().spawn(connection);
         Channel(sender)

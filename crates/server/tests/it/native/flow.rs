@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use hyper::client::conn::http2;
+use hyper_util::rt::TokioExecutor;
 use wire::palisade::bus::v1 as bus;
 use wire::palisade::bus::v1::bus_service_client::BusServiceClient;
 
 use super::{Native, accepted, code, hello, publish, roomy};
-use crate::site::within;
+use crate::site::{Channel, Engine, Plan, Site, within};
 
 #[tokio::test]
 async fn deliveries_never_exceed_the_credit_and_come_together() {
@@ -141,11 +143,27 @@ async fn receipts_come_behind_their_outcome() {
     assert_eq!(status.state(), bus::MessageState::Acknowledged);
 }
 
+/// Connects with the windows that HTTP/2 has by default: all that a peer may send unasked.
+///
+/// Each frame in them may cost its receiver some hundred bytes of bookkeeping, so that a few
+/// hundred small frames that nobody reads are the end of a connection.
+async fn small_windows(site: &Site, agent: &str) -> Channel {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
+    site.channel_by(agent, &builder).await
+}
+
+const WINDOW: u32 = 65_535;
+
 #[tokio::test]
 async fn a_reader_that_pauses_keeps_its_connection_and_slows_nobody() {
-    let site = roomy().await;
+    let more = "gateway: { rate_limit: { per_minute: 1000000, per_hour: 1000000 } }\n\
+                delivery: { max_in_flight: 3000 }\n";
+    let site = Site::open(Plan { more, engine: Engine::Embedded, ..Plan::default() }).await;
     let mut a = Native::open(&site, "a", hello("a1")).await.unwrap();
-    let mut paused = Native::open(&site, "b", hello("b1")).await.unwrap();
+    let first = bus::ClientFrame { hello: Some(hello("b1")), ..Default::default() };
+    let channel = small_windows(&site, "b").await;
+    let mut paused = Native::over(&site, channel, first).await.unwrap();
     let payload = format!("{{\"p\":\"{}\"}}", "x".repeat(64));
     let mut sent = 0_usize;
     for round in 0..30 {
@@ -155,17 +173,43 @@ async fn a_reader_that_pauses_keeps_its_connection_and_slows_nobody() {
         sent += a.outcomes(100).await.iter().filter(|outcome| code(outcome) == "ok").count();
     }
     assert_eq!(sent, 3_000);
-    // The agent's messages still reach another session of the same agent.
-    let mut other = Native::open(&site, "b", hello("b2")).await.unwrap();
-    let taken = other.deliveries(200).await;
-    assert_eq!(taken.len(), 200);
+    // What its connection has no room for reaches another session of the same agent.
+    let few = bus::Hello { deliveries_max: 100, ..hello("b2") };
+    let mut other = Native::open(&site, "b", few).await.unwrap();
+    let taken = other.deliveries(100).await.len();
+    // It is alive: it gets the rest, and what it acknowledges makes room.
     let (mut held, mut acks) = (0, Vec::new());
-    while held < 200 {
+    while held + taken < 3_000 {
         let deliveries = paused.next().await.deliveries;
         held += deliveries.len();
         acks.extend(deliveries.iter().map(|delivery| delivery.delivery_id));
     }
-    // It is alive: what it acknowledges makes room.
     paused.ack(acks).await;
+    drop(other);
+    a.publish(vec![publish(3_000, "b", "{}")]).await;
     assert!(!paused.next().await.deliveries.is_empty());
+}
+
+#[tokio::test]
+async fn a_publisher_that_reads_nothing_for_a_while_keeps_its_connection_too() {
+    let site = roomy().await;
+    let first = bus::ClientFrame { hello: Some(hello("a1")), ..Default::default() };
+    let channel = small_windows(&site, "a").await;
+    let mut a = Native::over(&site, channel, first).await.unwrap();
+    let mut b = Native::open(&site, "b", hello("b1")).await.unwrap();
+    let all =
+        [bus::ReceiptKind::Accepted, bus::ReceiptKind::Delivered, bus::ReceiptKind::Acknowledged];
+    for item in 0..500 {
+        let receipts = all.map(i32::from).to_vec();
+        a.publish(vec![bus::Publish { receipts, ..publish(item, "b", "{}") }]).await;
+        let delivery = b.deliveries(1).await[0].delivery_id;
+        b.ack(vec![delivery]).await;
+    }
+    let (mut outcomes, mut receipts) = (0, 0);
+    while outcomes < 500 || receipts < 500 * all.len() {
+        let frame = a.next().await;
+        outcomes += frame.outcomes.len();
+        receipts += frame.receipts.len() + usize::try_from(frame.receipts_dropped).unwrap();
+    }
+    assert_eq!((outcomes, receipts), (500, 500 * all.len()));
 }

@@ -58,12 +58,15 @@ pub struct ServerFrame {
     /// Receipts that were left out since the last frame because the client did not read them.
     #[prost(uint64, tag = "5")]
     pub receipts_dropped: u64,
-    /// Bytes by which the server's credit for publishes grows.
+    /// Bytes by which the server's credit for publishes grows. This server never widens it.
     #[prost(uint64, tag = "6")]
     pub credit_bytes: u64,
     /// In the last frame, where the server ends the session.
     #[prost(message, optional, tag = "7")]
     pub goodbye: ::core::option::Option<Goodbye>,
+    /// Says nothing: no frame is so small that HTTP/2 libraries take many unread ones for an attack.
+    #[prost(bytes = "bytes", tag = "8")]
+    pub padding: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hello {

@@ -18,9 +18,11 @@ pub(super) fn item(publish: bus::Publish, instance: &str) -> Item {
     let wanted = wanted(&publish);
     let trace = trace_of(Some(&publish.traceparent), Some(&publish.tracestate));
     let ttl = (publish.ttl_ms > 0).then(|| Duration::from_millis(u64::from(publish.ttl_ms)));
-    let kind = publish.kind();
     let key = publish.idempotency_key;
-    let Ok(payload) = String::from_utf8(Vec::from(publish.payload)) else {
+    // A kind of a later version is refused: whatever it means, it is not a plain send.
+    let kind = bus::MessageKind::try_from(publish.kind);
+    let payload = String::from_utf8(Vec::from(publish.payload));
+    let (Ok(kind), Ok(payload)) = (kind, payload) else {
         return Item { action: Action::Malformed, trace, key, ttl, wanted };
     };
     let message = Outgoing {

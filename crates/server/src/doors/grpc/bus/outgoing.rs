@@ -2,17 +2,21 @@
 //! as there are.
 //!
 //! Frames are made only when the connection has room for one, so what waits gathers: a reader that
-//! pauses leaves a few large frames unread, and not many small ones.
+//! pauses leaves a few large frames unread, and not many small ones. What is small all the same
+//! is padded: libraries of HTTP/2 close a connection with some hundred small pieces of data that
+//! its program has not read (the crate h2 since 0.4.16: below 256 bytes).
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
 use gate::Gate;
 use gate::delivery::{Delivery, Session, SessionHandle};
 use gate::types::{Refusal, Unavailable};
+use prost::Message as _;
 use tonic::Status;
 use wire::palisade::bus::v1 as bus;
 
@@ -85,6 +89,15 @@ impl Sending {
     }
 }
 
+/// Returns what a frame of so many bytes lacks to be no small piece of data.
+fn padding(bytes: usize) -> Bytes {
+    static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
+    Bytes::from_static(ZEROS.get(bytes..).unwrap_or_default())
+}
+
+/// A piece of data that counts as one of usual size.
+const PIECE_BYTES: usize = 256;
+
 impl Stream for Sending {
     type Item = Result<bus::ServerFrame, Status>;
 
@@ -114,6 +127,7 @@ impl Stream for Sending {
             frame.goodbye = this.goodbye();
         }
         if frame != bus::ServerFrame::default() {
+            frame.padding = padding(frame.encoded_len());
             return Poll::Ready(Some(Ok(frame)));
         }
         if this.is_over { Poll::Ready(None) } else { Poll::Pending }

@@ -63,16 +63,18 @@ pub(super) async fn open(
     let (action, hello, first) = match first {
         Ok(Ok(Some(mut frame))) => match frame.hello.take() {
             Some(hello) => {
-                let action = Hello::Instance(hello.instance_id.clone(), intake(&hello));
+                let action = intake(&hello).map_or(Action::Malformed, |intake| {
+                    Action::Open(Hello::Instance(hello.instance_id.clone(), intake))
+                });
                 (action, hello, frame)
             }
-            None => (Hello::Unexpected, bus::Hello::default(), frame),
+            None => (Action::Open(Hello::Unexpected), bus::Hello::default(), frame),
         },
         Ok(Ok(None) | Err(_)) | Err(_) => {
-            (Hello::Missing, bus::Hello::default(), bus::ClientFrame::default())
+            (Action::Open(Hello::Missing), bus::Hello::default(), bus::ClientFrame::default())
         }
     };
-    let Answer::Opened(session) = ask(gate, &shell, Action::Open(action)).await? else {
+    let Answer::Opened(session) = ask(gate, &shell, action).await? else {
         return Err(mismatch());
     };
     let extensions = shell.extensions();
@@ -109,11 +111,12 @@ pub(super) async fn open(
     Ok(Response::new(Sending::new(Arc::clone(gate), session, outbox, welcome).boxed()))
 }
 
-fn intake(hello: &bus::Hello) -> Intake {
-    match hello.intake() {
+/// Reads what a session is there for; nothing if a later version must be asked what that is.
+fn intake(hello: &bus::Hello) -> Option<Intake> {
+    Some(match bus::Intake::try_from(hello.intake).ok()? {
         bus::Intake::Everything => Intake::Everything,
         bus::Intake::Replies => Intake::Replies,
-    }
+    })
 }
 
 impl Reading {
