@@ -3,10 +3,10 @@
 //! Each request has a connection of its own: there is one in a second at most, and one that was
 //! kept might be dead. The answer is bounded in bytes; the time is the caller's part.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -29,6 +29,8 @@ pub(crate) enum PostError {
     Unreachable(String),
     #[error("answered with status {status}")]
     Status { status: u16, retry_after: Option<Duration> },
+    #[error("its certificate is not trusted: {0}")]
+    Untrusted(String),
     #[error("no authority is known for its certificate; set SSL_CERT_FILE to a PEM file")]
     NoRoots,
 }
@@ -39,7 +41,8 @@ impl PostError {
         match self {
             Self::Unreachable(_) => true,
             Self::Status { status, .. } => matches!(status, 429 | 502 | 503 | 504),
-            Self::NoRoots => false,
+            // The next batch asks anew; this one would be told the same.
+            Self::Untrusted(_) | Self::NoRoots => false,
         }
     }
 
@@ -47,7 +50,7 @@ impl PostError {
     pub(crate) const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
-            Self::Unreachable(_) | Self::NoRoots => None,
+            Self::Unreachable(_) | Self::Untrusted(_) | Self::NoRoots => None,
         }
     }
 }
@@ -74,7 +77,7 @@ impl Post {
         }
         let connector = self.tls.as_ref().ok_or(PostError::NoRoots)?;
         let name = ServerName::try_from(host.clone()).map_err(unreachable)?;
-        let stream = connector.connect(name, stream).await.map_err(unreachable)?;
+        let stream = connector.connect(name, stream).await.map_err(refused)?;
         self.exchange(stream, signal, body).await
     }
 
@@ -125,6 +128,19 @@ fn seconds(value: Option<&http::HeaderValue>) -> Option<Duration> {
 
 fn unreachable(cause: impl std::fmt::Display) -> PostError {
     PostError::Unreachable(cause.to_string())
+}
+
+/// Tells a certificate that is not trusted from a connection that failed.
+fn refused(cause: io::Error) -> PostError {
+    let tls = cause.get_ref().and_then(|inner| inner.downcast_ref());
+    let Some(rustls::Error::InvalidCertificate(why)) = tls else { return unreachable(cause) };
+    let is_unknown =
+        [CertificateError::UnknownIssuer, CertificateError::BadSignature].contains(why);
+    PostError::Untrusted(if is_unknown {
+        "it was issued by no known authority; set SSL_CERT_FILE to a PEM file with it".to_owned()
+    } else {
+        why.to_string()
+    })
 }
 
 /// Returns a TLS client that trusts the authorities of this machine.

@@ -1,10 +1,14 @@
 //! A collector in a few lines: it keeps what is posted and answers as it is told.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// One request: its head and its body.
 #[derive(Debug, Clone)]
@@ -18,30 +22,54 @@ pub(crate) struct Collector {
     posted: Arc<Mutex<Vec<Posted>>>,
     /// Statuses for the next requests; 200 behind them, and 0 for no answer.
     statuses: Arc<Mutex<VecDeque<u16>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Collector {
     /// Listens; returns its URL.
-    #[expect(clippy::disallowed_methods, reason = "it ends with its test")]
     pub(crate) async fn start(statuses: &[u16]) -> (Self, String) {
+        let (collector, address) = Self::listen(statuses, None).await;
+        (collector, format!("http://{address}/base"))
+    }
+
+    /// Listens for TLS; returns its port.
+    pub(crate) async fn start_tls(config: ServerConfig) -> (Self, u16) {
+        let (collector, address) = Self::listen(&[], Some(Arc::new(config).into())).await;
+        (collector, address.port())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "it ends with its test")]
+    async fn listen(statuses: &[u16], tls: Option<TlsAcceptor>) -> (Self, SocketAddr) {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/base", socket.local_addr().unwrap());
+        let address = socket.local_addr().unwrap();
         let collector = Self::default();
         collector.statuses.lock().unwrap().extend(statuses);
         let answering = collector.clone();
         drop(tokio::task::spawn(async move {
             while let Ok((stream, _)) = socket.accept().await {
-                drop(tokio::task::spawn(answering.clone().answer(stream)));
+                let (answering, tls) = (answering.clone(), tls.clone());
+                answering.connections.fetch_add(1, Ordering::Relaxed);
+                drop(tokio::task::spawn(async move {
+                    match tls {
+                        Some(tls) => answering.answer(tls.accept(stream).await.ok()?).await,
+                        None => answering.answer(stream).await,
+                    }
+                }));
             }
         }));
-        (collector, url)
+        (collector, address)
+    }
+
+    /// Returns how many connections there were, whatever became of them.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub(crate) fn posted(&self) -> Vec<Posted> {
         self.posted.lock().unwrap().clone()
     }
 
-    async fn answer(self, mut stream: TcpStream) -> Option<()> {
+    async fn answer(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<()> {
         let mut bytes = Vec::new();
         let end = loop {
             if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -63,6 +91,7 @@ impl Collector {
             return None;
         }
         let answer = format!("HTTP/1.1 {status} x\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n");
-        stream.write_all(answer.as_bytes()).await.ok()
+        stream.write_all(answer.as_bytes()).await.ok()?;
+        stream.flush().await.ok()
     }
 }

@@ -5,4 +5,6 @@ mod collector;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod unwilling;
