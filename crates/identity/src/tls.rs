@@ -15,7 +15,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use crate::leaf;
+use crate::ca::Validity;
 use crate::spiffe::SpiffeId;
 
 mod error;
@@ -76,6 +76,8 @@ impl MaterialFiles {
 pub struct Material {
     /// The own chain with its key.
     pub own: Arc<CertifiedKey>,
+    /// When the own certificate is valid.
+    pub own_validity: Validity,
     /// Whom the server trusts.
     pub trust: Arc<Trust>,
 }
@@ -106,8 +108,8 @@ impl Material {
             path: files.crl.clone().unwrap_or_default(),
             cause,
         })?;
-        let own = material::own(&files.cert, &files.key, now_unix)?;
-        Ok(Self { own: Arc::new(own), trust: Arc::new(trust) })
+        let (own, own_validity) = material::own(&files.cert, &files.key, now_unix)?;
+        Ok(Self { own: Arc::new(own), own_validity, trust: Arc::new(trust) })
     }
 }
 
@@ -158,10 +160,8 @@ impl ClientMaterial {
     /// is not.
     pub fn load(ca: &Path, cert: &Path, key: &Path, now_unix: i64) -> Result<Self, TlsError> {
         let roots = Arc::new(material::roots(ca)?);
-        let own = Arc::new(material::own(cert, key, now_unix)?);
-        let end = own.end_entity_cert().ok().and_then(|der| leaf::validity(der).ok());
-        let not_after_unix = end.map_or(now_unix, |(_, not_after_unix)| not_after_unix);
-        Ok(Self { own, roots, not_after_unix })
+        let (own, validity) = material::own(cert, key, now_unix)?;
+        Ok(Self { own: Arc::new(own), roots, not_after_unix: validity.not_after_unix })
     }
 
     /// Takes an identity, and the authorities of the server's trust domain.
@@ -172,7 +172,7 @@ impl ClientMaterial {
         if bundle.is_empty() {
             return Err(TlsError::NobodyTrusted);
         }
-        let not_after_unix = svid.not_after_unix();
+        let not_after_unix = svid.validity().not_after_unix;
         Ok(Self { own: svid.own(), roots: bundle.roots(), not_after_unix })
     }
 }

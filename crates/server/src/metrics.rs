@@ -12,9 +12,11 @@ use std::sync::{Arc, OnceLock};
 use gate::Gate;
 use gate::observe::HistogramView;
 use store::Embedded;
+use tokio::sync::watch;
 
 use crate::doors::grpc::DoorMeasures;
 use crate::readiness::Readiness;
+use crate::trust::{InForce, now_unix};
 
 /// One metric with all its samples.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,20 +66,28 @@ pub(crate) struct Metrics {
     pub(crate) gate: Arc<Gate>,
     pub(crate) door: Arc<DoorMeasures>,
     pub(crate) readiness: Readiness,
+    pub(crate) tls: watch::Receiver<InForce>,
     /// The store, once it is followed; a server over another store has no numbers of it.
     pub(crate) engine: Arc<OnceLock<Arc<Embedded>>>,
 }
 
 impl Metrics {
-    pub(crate) fn new(gate: &Arc<Gate>, door: &Arc<DoorMeasures>, readiness: &Readiness) -> Self {
+    pub(crate) fn new(
+        gate: &Arc<Gate>,
+        door: &Arc<DoorMeasures>,
+        readiness: &Readiness,
+        tls: watch::Receiver<InForce>,
+    ) -> Self {
         let (gate, door, readiness) = (Arc::clone(gate), Arc::clone(door), readiness.clone());
-        Self { gate, door, readiness, engine: Arc::default() }
+        Self { gate, door, readiness, tls, engine: Arc::default() }
     }
 
     /// Reads all metrics.
     pub(crate) fn collect(&self) -> Vec<Metric> {
         let mut list = Vec::with_capacity(48);
         list::of_server(&self.readiness.reasons(), &mut list);
+        let own_validity = self.tls.borrow().own_validity;
+        list::of_certificate(own_validity, now_unix(&self.gate), &mut list);
         list::of_gate(&self.gate.measures(), &mut list);
         list::of_door(&self.door, &mut list);
         if let Some(engine) = self.engine.get() {

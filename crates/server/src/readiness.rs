@@ -4,11 +4,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use gate::Gate;
 use store::Condition;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::doors::grpc::HealthReporter;
+use crate::trust::{InForce, now_unix};
 
 /// Why calls are not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,11 +25,18 @@ pub(crate) enum NotReady {
     StoreFailed,
     /// The audit log does not continue what was signed before.
     History,
+    /// The server's own certificate has run out, so that nobody can connect any more.
+    CertificateExpired,
 }
 
 impl NotReady {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Draining, Self::DiskFull, Self::StoreFailed, Self::History];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Draining,
+        Self::DiskFull,
+        Self::StoreFailed,
+        Self::History,
+        Self::CertificateExpired,
+    ];
 
     /// Returns the stable code.
     pub(crate) const fn code(self) -> &'static str {
@@ -34,6 +45,7 @@ impl NotReady {
             Self::DiskFull => "disk_full",
             Self::StoreFailed => "store_failed",
             Self::History => "history_changed",
+            Self::CertificateExpired => "certificate_expired",
         }
     }
 
@@ -45,6 +57,9 @@ impl NotReady {
             Self::StoreFailed => "the store has failed; the log says why; restart the server",
             Self::History => {
                 "the audit log does not continue what was signed before; see docs/audit.md"
+            }
+            Self::CertificateExpired => {
+                "the server's own certificate has expired, so nobody can connect; give it a new one"
             }
         }
     }
@@ -93,6 +108,31 @@ impl Readiness {
         }
     }
 
+    /// Reports whether the server's own certificate has run out until the server closes; when it
+    /// does, a record says so.
+    pub(crate) async fn watch_certificate(
+        self,
+        gate: Arc<Gate>,
+        in_force: watch::Receiver<InForce>,
+        mut closing: watch::Receiver<bool>,
+    ) {
+        loop {
+            let end_unix = in_force.borrow().own_validity.not_after_unix;
+            let is_over = now_unix(&gate) > end_unix;
+            if self.set(NotReady::CertificateExpired, is_over) && is_over {
+                tracing::error!("not serving: the server's own certificate has expired");
+                let recorded = gate.record_event("config.own_certificate_expired", []).await;
+                if let Err(cause) = recorded {
+                    tracing::error!(%cause, "this cannot be recorded");
+                }
+            }
+            let closed = closing.wait_for(|is_closing| *is_closing);
+            if timeout(LOOK_EVERY, closed).await.is_ok() {
+                return;
+            }
+        }
+    }
+
     /// Tells health clients each change, the last of which is that the server ends.
     pub(crate) fn tell(&self, health: HealthReporter) -> impl Future<Output = ()> + Send + use<> {
         let mut reasons = self.0.subscribe();
@@ -110,3 +150,6 @@ impl Readiness {
         }
     }
 }
+
+/// How often to look whether the certificate has run out, or another is in force.
+const LOOK_EVERY: Duration = Duration::from_secs(1);

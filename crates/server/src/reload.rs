@@ -14,7 +14,7 @@ use identity::{ListExpiry, Material, MaterialFiles, TlsError};
 use tokio::sync::watch;
 
 use crate::config::{self, CrlExpired, Server};
-use crate::trust::{InForce, Switch};
+use crate::trust::{InForce, Switch, now_unix};
 
 /// The files, as they were when they were last loaded.
 pub(crate) struct TlsFiles {
@@ -94,7 +94,7 @@ impl TlsFiles {
     async fn check(&mut self, gate: &Gate) {
         let Some(look) = self.settled().await else { return };
         let changed = self.look.difference(&look);
-        let now_unix = i64::try_from(gate.now().seconds()).unwrap_or(i64::MAX);
+        let now_unix = now_unix(gate);
         let files = self.files.clone();
         let load = tokio::task::spawn_blocking(move || Material::load(&files, now_unix));
         let Ok(loaded) = load.await else { return };

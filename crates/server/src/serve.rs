@@ -195,7 +195,7 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
     let (routes, health) = grpc::routes(&gate, &server.limits, state_max, &readiness).await;
     let accepting = watch::Sender::new(false);
     let measures = Arc::new(grpc::DoorMeasures::default());
-    let metrics = Metrics::new(&gate, &measures, &readiness);
+    let metrics = Metrics::new(&gate, &measures, &readiness, tls.in_force());
     let engine = Arc::clone(&metrics.engine);
     let listener = grpc::Listener {
         socket,
@@ -208,6 +208,8 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
         background: Arc::new(Background::start().map_err(ServeError::Threads)?),
     };
     let telling = gate.tasks().spawn(readiness.tell(health));
+    let (own, closing) = (tls.in_force(), accepting.subscribe());
+    gate.tasks().spawn(readiness.clone().watch_certificate(Arc::clone(&gate), own, closing));
     gate.tasks().spawn(listener.run(accepting.subscribe()));
     gate.tasks().spawn(tls.follow(Arc::clone(&gate), accepting.subscribe()));
     let copying = watch::Sender::new(false);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gate::Gate;
-use identity::{Material, TlsError, Trust};
+use identity::{Material, TlsError, Trust, Validity};
 use tokio::sync::watch;
 
 /// The material in force.
@@ -15,6 +15,8 @@ use tokio::sync::watch;
 pub(crate) struct InForce {
     /// For new connections.
     pub(crate) config: Arc<rustls::ServerConfig>,
+    /// When the certificate that they are shown is valid.
+    pub(crate) own_validity: Validity,
     /// Whom they, and all that are open, are held to.
     pub(crate) trust: Arc<Trust>,
     /// Goes up when the trust changes.
@@ -36,8 +38,9 @@ impl Switch {
     /// Returns what the TLS library refuses.
     pub(crate) fn new(material: &Material) -> Result<Self, TlsError> {
         let config = identity::server_config(material)?;
-        let trust = Arc::clone(&material.trust);
-        let in_force = watch::Sender::new(InForce { config, trust, revision: 1 });
+        let (own_validity, trust) = (material.own_validity, Arc::clone(&material.trust));
+        let in_force = InForce { config, own_validity, trust, revision: 1 };
+        let in_force = watch::Sender::new(in_force);
         Ok(Self { in_force, warned_of: AtomicU64::new(0) })
     }
 
@@ -69,6 +72,7 @@ impl Switch {
         recorded.map_err(|cause| format!("the change cannot be recorded: {cause}"))?;
         self.in_force.send_modify(|in_force| {
             in_force.config = config;
+            in_force.own_validity = material.own_validity;
             if is_other_trust {
                 in_force.trust = Arc::clone(&material.trust);
                 in_force.revision += 1;
@@ -80,8 +84,7 @@ impl Switch {
     /// Says once for each trust that a revocation list is out of date, if so.
     pub(crate) async fn warn_of_old_lists(&self, gate: &Gate) {
         let InForce { trust, revision, .. } = self.in_force.borrow().clone();
-        let now_unix = i64::try_from(gate.now().seconds()).unwrap_or(i64::MAX);
-        let is_old = trust.lists_end_unix().is_some_and(|end_unix| end_unix < now_unix);
+        let is_old = trust.lists_end_unix().is_some_and(|end_unix| end_unix < now_unix(gate));
         if !is_old || self.warned_of.swap(revision, Ordering::Relaxed) == revision {
             return;
         }
@@ -90,4 +93,9 @@ impl Switch {
             tracing::error!(%cause, "this cannot be recorded");
         }
     }
+}
+
+/// Returns the gate's time as certificates have it, in seconds since 1970.
+pub(crate) fn now_unix(gate: &Gate) -> i64 {
+    i64::try_from(gate.now().seconds()).unwrap_or(i64::MAX)
 }

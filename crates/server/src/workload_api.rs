@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use workload::{Backoff, Endpoint, Update, Updates, WorkloadError};
 
 use crate::config::{CrlExpired, Server};
-use crate::trust::{InForce, Switch};
+use crate::trust::{InForce, Switch, now_unix};
 
 /// Why a server does not start with what the Workload API gives.
 #[derive(Debug, thiserror::Error)]
@@ -70,8 +70,6 @@ pub(crate) struct WorkloadApi {
     switch: Switch,
     /// The trust and the leaf that are in force.
     seen: Seen,
-    /// Until when the certificate is valid whose end was reported, in seconds since 1970.
-    end_reported_unix: Option<i64>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -109,7 +107,7 @@ impl WorkloadApi {
         let svid = Svid::new(&id, chain, key, Side::Server, now_unix)?;
         let lists = RevocationLists::new(lists, expiry, now_unix)?;
         let trust = trust(&domain, bundles, &lists)?;
-        let material = Material { own: svid.own(), trust: Arc::new(trust) };
+        let material = material(&svid, trust);
         Ok(Self {
             endpoint: endpoint.clone(),
             domain,
@@ -120,7 +118,6 @@ impl WorkloadApi {
             seen: Seen::of(&material),
             svid,
             lists,
-            end_reported_unix: None,
         })
     }
 
@@ -154,7 +151,6 @@ impl WorkloadApi {
                 Event::Quiet => {}
             }
             self.switch.warn_of_old_lists(&gate).await;
-            self.warn_of_own_end(&gate).await;
         }
     }
 
@@ -203,7 +199,7 @@ impl WorkloadApi {
         }
         let outcome = match trust(&self.domain, bundles, &self.lists) {
             Ok(trust) => {
-                let material = Material { own: self.svid.own(), trust: Arc::new(trust) };
+                let material = material(&self.svid, trust);
                 self.put(gate, &material).await
             }
             Err(cause) => Err(cause.to_string()),
@@ -225,17 +221,6 @@ impl WorkloadApi {
         tracing::info!("a message of the Workload API is in force");
         Ok(())
     }
-
-    /// Says once for each certificate of the server's own that it has run out.
-    async fn warn_of_own_end(&mut self, gate: &Gate) {
-        let end_unix = self.svid.not_after_unix();
-        if now_unix(gate) <= end_unix || self.end_reported_unix == Some(end_unix) {
-            return;
-        }
-        self.end_reported_unix = Some(end_unix);
-        tracing::error!("the server's own certificate has expired, and no new one came");
-        record(gate, "config.own_certificate_expired", []).await;
-    }
 }
 
 impl Seen {
@@ -243,6 +228,10 @@ impl Seen {
         let leaf = material.own.end_entity_cert().map(|leaf| leaf.to_vec());
         Self { trust: *material.trust.digest(), leaf: leaf.unwrap_or_default() }
     }
+}
+
+fn material(svid: &Svid, trust: Trust) -> Material {
+    Material { own: svid.own(), own_validity: svid.validity(), trust: Arc::new(trust) }
 }
 
 /// Makes the trust of a message; a bundle that cannot be used trusts nobody.
@@ -274,10 +263,6 @@ async fn record(
     if let Err(cause) = gate.record_event(event, detail).await {
         tracing::error!(%cause, event, "this cannot be recorded");
     }
-}
-
-fn now_unix(gate: &Gate) -> i64 {
-    i64::try_from(gate.now().seconds()).unwrap_or(i64::MAX)
 }
 
 /// LIMIT: how long a start waits for the agent, which a machine may start at the same time.

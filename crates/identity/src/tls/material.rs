@@ -13,6 +13,7 @@ use rustls::{InconsistentKeys, RootCertStore};
 use super::TlsError;
 use super::lists::{ListExpiry, RevocationLists};
 use super::trust::{Bundle, BundleError};
+use crate::ca::Validity;
 use crate::files;
 use crate::leaf;
 
@@ -34,8 +35,13 @@ pub(super) fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// Reads the own chain and key, and checks that they are a pair and valid now.
-pub(super) fn own(cert: &Path, key: &Path, now_unix: i64) -> Result<CertifiedKey, TlsError> {
+/// Reads the own chain and key, and checks that they are a pair and valid now; returns until when,
+/// too.
+pub(super) fn own(
+    cert: &Path,
+    key: &Path,
+    now_unix: i64,
+) -> Result<(CertifiedKey, Validity), TlsError> {
     let own = certified_key(cert, key)?;
     let unreadable = || TlsError::CertificateUnreadable { path: cert.to_owned() };
     let der = own.end_entity_cert().map_err(|_details| unreadable())?;
@@ -46,7 +52,7 @@ pub(super) fn own(cert: &Path, key: &Path, now_unix: i64) -> Result<CertifiedKey
     if now_unix < not_before_unix {
         return Err(TlsError::CertificateNotYetValid { path: cert.to_owned(), not_before_unix });
     }
-    Ok(own)
+    Ok((own, Validity { not_before_unix, not_after_unix }))
 }
 
 /// Reads a certificate with its key, of an agent or an authority, whatever its validity.

@@ -9,7 +9,8 @@ use rustls::sign::CertifiedKey;
 use thiserror::Error;
 
 use super::error::instant;
-use crate::leaf::{self, LeafError, Purpose};
+use crate::ca::Validity;
+use crate::leaf::{self, LeafError, PeerCertificate, Purpose};
 use crate::spiffe::SpiffeId;
 
 /// Holds a certificate with its key that may be shown to others.
@@ -17,7 +18,7 @@ use crate::spiffe::SpiffeId;
 pub struct Svid {
     own: Arc<CertifiedKey>,
     id: SpiffeId,
-    not_after_unix: i64,
+    validity: Validity,
 }
 
 /// Says on which side of a connection an identity is shown.
@@ -58,7 +59,9 @@ impl Svid {
         }
         let own = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
             .map_err(|_details| SvidError::Key)?;
-        Ok(Self { own: Arc::new(own), id: id.clone(), not_after_unix: leaf.not_after_unix })
+        let PeerCertificate { not_before_unix, not_after_unix, .. } = leaf;
+        let validity = Validity { not_before_unix, not_after_unix };
+        Ok(Self { own: Arc::new(own), id: id.clone(), validity })
     }
 
     /// Returns the chain with its key.
@@ -73,10 +76,10 @@ impl Svid {
         &self.id
     }
 
-    /// Returns the end of its validity, in seconds since 1970.
+    /// Returns when it is valid.
     #[must_use]
-    pub const fn not_after_unix(&self) -> i64 {
-        self.not_after_unix
+    pub const fn validity(&self) -> Validity {
+        self.validity
     }
 }
 
@@ -147,7 +150,7 @@ mod tests {
         let (alice, other) = (make(), make());
         let svid = take(&alice, &alice, id, NOW).unwrap();
         assert_eq!(svid.id().as_str(), id);
-        assert_eq!(svid.not_after_unix(), NOW + 86_400);
+        assert_eq!(svid.validity(), validity);
         assert_eq!(take(&alice, &alice, "spiffe://mas/agent/bob", NOW).err(), OTHER);
         assert_eq!(take(&alice, &other, id, NOW).err(), Some(SvidError::Key));
         let expired = Some(SvidError::Expired { not_after_unix: NOW + 86_400 });

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gate::observe::{HistogramView, Reading, Stage};
+use identity::Validity;
 use store::Figures;
 
 use super::{Kind, Metric, Sample, Value};
@@ -55,6 +56,27 @@ pub(super) fn of_server(not_ready: &BTreeSet<NotReady>, list: &mut Vec<Metric>) 
     });
     let help = "Whether calls are not taken for this reason: 1, or 0.";
     list.push(metric("palisade_not_ready", help, Kind::Gauge, reasons.collect()));
+}
+
+pub(super) fn of_certificate(own: Validity, now_unix: i64, list: &mut Vec<Metric>) {
+    let Validity { not_before_unix, not_after_unix } = own;
+    #[expect(clippy::cast_precision_loss, reason = "exporters have no larger numbers")]
+    let gauge = |name, help, from_unix| {
+        let seconds = Value::Number(not_after_unix.saturating_sub(from_unix) as f64);
+        metric(name, help, Kind::Gauge, vec![Sample { labels: vec![], value: seconds }])
+    };
+    list.extend([
+        gauge(
+            "palisade_certificate_remaining_seconds",
+            "The time until the server's own certificate ends; negative when it has ended.",
+            now_unix,
+        ),
+        gauge(
+            "palisade_certificate_lifetime_seconds",
+            "The time for which the server's own certificate is valid in all.",
+            not_before_unix,
+        ),
+    ]);
 }
 
 pub(super) fn of_gate(reading: &Reading, list: &mut Vec<Metric>) {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod certificate;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod door;

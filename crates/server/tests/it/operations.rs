@@ -217,6 +217,48 @@ async fn dashboard_and_alerts_ask_for_metrics_that_exist() {
     assert!(alerts.len() >= 8, "{alerts:?}");
 }
 
+#[tokio::test]
+async fn the_alert_of_a_certificate_comes_when_renewal_is_overdue() {
+    const HOUR: u64 = 3_600;
+    const DAY: u64 = 24 * HOUR;
+    let site = Site::open(Plan::default()).await;
+    // Lifetime, what is left of it, and how Prometheus says that if it is an alert.
+    let cases = [
+        (365 * DAY, 8 * DAY, None),
+        (365 * DAY, 6 * DAY, Some("6d 0h 0m 0s")),
+        (90 * DAY, 30 * DAY, None),
+        (14 * DAY, 6 * DAY, None),
+        (14 * DAY, 2 * DAY, Some("2d 0h 0m 0s")),
+        // Renewers began with a third of it left, at the latest.
+        (HOUR, 1_000, None),
+        (HOUR, 600, Some("10m 0s")),
+    ];
+    let (mut series, mut alerts) = (Vec::new(), Vec::new());
+    for (number, (lifetime, remaining, said)) in cases.into_iter().enumerate() {
+        for (name, seconds) in [("lifetime", lifetime), ("remaining", remaining)] {
+            let name = format!("palisade_certificate_{name}_seconds{{instance=\"{number}\"}}");
+            series.push(json!({ "series": name, "values": format!("{seconds}x5") }));
+        }
+        alerts.extend(said.map(|said| {
+            json!({
+                "exp_labels": { "severity": "warning", "instance": number.to_string() },
+                "exp_annotations": {
+                    "summary": format!("The certificate of the gate {number} ends in {said}"),
+                    "description": "What renews it should have done so; see docs/operations.md.",
+                },
+            })
+        }));
+    }
+    let rules = format!("{}/../../deploy/prometheus/alerts.yaml", env!("CARGO_MANIFEST_DIR"));
+    let asked =
+        json!({ "alertname": "PalisadeCertificateEnds", "eval_time": "5m", "exp_alerts": alerts });
+    let test = json!({ "interval": "1m", "input_series": series, "alert_rule_test": [asked] });
+    let file = site.folder().join("certificates.yaml");
+    let text = json!({ "rule_files": [rules], "tests": [test] }).to_string();
+    std::fs::write(&file, text).unwrap();
+    promtool(&["test", "rules", file.to_str().unwrap()], "");
+}
+
 /// Runs Prometheus' own checker on an input; it must be content. `scripts/test.sh` fetches it.
 fn promtool(arguments: &[&str], input: &str) {
     let fetched = format!("{}/../../target/promtool/usr/bin/promtool", env!("CARGO_MANIFEST_DIR"));

@@ -172,14 +172,11 @@ pub(crate) async fn all_say(
 ) -> Vec<String> {
     let is_ready = codes.is_empty();
     let wanted = if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-    let told = async { while status(health).await != wanted {} };
-    within(&format!("{wanted:?} for {codes:?}"), told).await;
-    for service in ["mas.runtime.v1.RuntimeService", "palisade.bus.v1.BusService"] {
+    for service in ["", "mas.runtime.v1.RuntimeService", "palisade.bus.v1.BusService"] {
         let request = HealthCheckRequest { service: service.to_owned() };
-        let told = async {
-            while health.check(request.clone()).await.unwrap().into_inner().status() != wanted {}
-        };
-        within(service, told).await;
+        let mut watched = health.watch(request).await.unwrap().into_inner();
+        let told = async { while watched.message().await.unwrap().unwrap().status() != wanted {} };
+        within(&format!("`{service}` is {wanted:?} for {codes:?}"), told).await;
     }
     let address = site.running.operations().unwrap();
     let (status, _, body) = ask(address, "GET /readyz").await;
