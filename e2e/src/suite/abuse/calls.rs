@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use palisade_client::{Client, Options, Receive};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::frames::blind_session;
-use super::ground::mallory;
+use super::frames::{blind_session, over_and_over};
+use super::ground::{MALLORIES, mallory};
+use super::grpc::{Line, Written, decision, message, write};
 use super::tally::Tally;
-use super::wire::Target;
+use super::wire::{Target, field};
 
 /// Connects as an agent, however long that takes.
 async fn agent(target: &Target, name: &str, receive: Receive) -> Client {
@@ -51,7 +53,7 @@ pub(super) async fn sends(target: Target, tally: Tally, flood: Flood) {
         all.spawn(async move {
             loop {
                 let payload = flood.payload.to_string();
-                tally.ended(&client.send_json(flood.to, "flood", payload).await);
+                tally.sent(flood.to, &client.send_json(flood.to, "flood", payload).await);
             }
         });
     }
@@ -76,7 +78,7 @@ pub(super) async fn unread(target: Target, tally: Tally) {
 pub(super) async fn ping_pong(target: Target, tally: Tally) {
     let mut all = JoinSet::new();
     let mut clients = Vec::new();
-    for number in 0..super::ground::MALLORIES {
+    for number in 0..MALLORIES {
         clients.push(agent(&target, &mallory(number), Receive::All).await);
     }
     for (number, client) in clients.iter().cloned().enumerate() {
@@ -98,6 +100,32 @@ pub(super) async fn ping_pong(target: Target, tally: Tally) {
     while all.join_next().await.is_some() {}
 }
 
+/// Messages of nothing but fields that nobody knows, one after the other was answered.
+pub(super) async fn unknown_fields(target: Target, tally: Tally) {
+    over_and_over(MALLORIES, move |number| {
+        let (target, tally) = (target.clone(), tally.clone());
+        async move {
+            let Some(mut line) = Line::open(&target, &tally, &mallory(number)).await else {
+                return;
+            };
+            // Field 15 without content, as often as fits into what may be sent unasked.
+            let body = message(&field(15, b"").repeat(20_000));
+            while let Some((response, mut sending)) = line.call(SEND).await {
+                let written = write(&mut sending, body.clone()).await;
+                if written == Written::Whole {
+                    drop(sending.send_data(Bytes::new(), true));
+                }
+                let Some(decision) = decision(response).await else { break };
+                tally.one(&decision);
+            }
+            tally.one("closed");
+        }
+    })
+    .await;
+}
+
+const SEND: &str = "/mas.runtime.v1.RuntimeService/Send";
+
 /// An object of so many bytes of plain words.
 pub(super) fn large(bytes: usize) -> Arc<str> {
     json!({ "text": "word ".repeat(bytes / 5) }).to_string().into()
@@ -111,9 +139,9 @@ pub(super) fn hostile_text() -> Arc<str> {
         .into()
 }
 
-/// As deep as is looked at, many times over.
+/// As deep as is looked at, many times over, and what must not pass behind all of it.
 pub(super) fn deep_json() -> Arc<str> {
     let deep = format!("{}1{}", "[".repeat(60), "]".repeat(60));
     let items = vec![deep; 900].join(",");
-    format!("{{\"a\":[{items}],\"ssn\":\"078-05-1120\"}}").into()
+    format!("{{\"a\":[{items}],\"card\":\"4111 1111 1111 1111\"}}").into()
 }

@@ -14,8 +14,9 @@ use super::ground::{Ground, MEMORY_BYTES_MAX};
 use super::process::memory_bytes_max;
 use super::wire::{Target, call, field, message, opening};
 use crate::eventually;
+use crate::suite::Report;
 
-pub(super) async fn run() -> Result<()> {
+pub(super) async fn run(report: &mut Report) -> Result<()> {
     let ground = Ground::start(&json!({
         "delivery": {
             "reclaim_idle_ms": 500,
@@ -30,13 +31,18 @@ pub(super) async fn run() -> Result<()> {
     let sender = ground.site.connect(&ground.gate, "trusted").await?;
     let before = ground.site.connect(&ground.gate, "honest0").await?;
     let beside = ground.site.connect(&ground.gate, "honest1").await?;
-    Box::pin(unread(&ground, &sender, None)).await.context("one that reads nothing")?;
-    Box::pin(unread(&ground, &sender, Some(CRAWL))).await.context("one that reads slowly")?;
+    let kept = Box::pin(unread(&ground, &sender, None)).await.context("one that reads nothing")?;
+    report.figure("consumer_reads_nothing_kept", kept);
+    let kept = Box::pin(unread(&ground, &sender, Some(CRAWL))).await;
+    report.figure("consumer_crawls_kept", kept.context("one that reads slowly")?);
     beside_them(&before, &beside).await?;
-    Box::pin(unanswered(&ground, &sender)).await.context("one that never answers")?;
-    Box::pin(refusing(&ground, &sender)).await.context("one that refuses everything")?;
+    let kept = Box::pin(unanswered(&ground, &sender)).await.context("one that never answers")?;
+    report.figure("consumer_never_answers_kept", kept);
+    let dead = Box::pin(refusing(&ground, &sender)).await.context("one that refuses everything")?;
+    report.figure("consumer_refuses_dead_letters", dead);
     beside_them(&before, &beside).await?;
     let most = memory_bytes_max(ground.gate.pid()?)?;
+    report.figure("consumers_memory_bytes_max", most);
     ensure!(most < MEMORY_BYTES_MAX, "the gate had {} MiB in memory", most >> 20);
     ground.gate.stop().await
 }
@@ -45,6 +51,7 @@ pub(super) async fn run() -> Result<()> {
 const CRAWL: Duration = Duration::from_millis(100);
 const CRAWL_BYTES: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(30);
+const REFUSED: u32 = 20;
 
 /// Sends until the sender's share of the queue is full; returns what was accepted.
 async fn fill(sender: &Client, to: &str) -> Result<BTreeSet<MessageId>> {
@@ -63,8 +70,9 @@ async fn fill(sender: &Client, to: &str) -> Result<BTreeSet<MessageId>> {
     }
 }
 
-/// Takes everything that waits for an agent, which must be what was accepted.
-async fn take(client: &Client, mut accepted: BTreeSet<MessageId>) -> Result<()> {
+/// Takes everything that waits for an agent, which must be what was accepted; returns how many.
+async fn take(client: &Client, mut accepted: BTreeSet<MessageId>) -> Result<usize> {
+    let count = accepted.len();
     let mut messages = client.messages();
     while !accepted.is_empty() {
         let incoming = timeout(PATIENCE, messages.next()).await;
@@ -73,11 +81,11 @@ async fn take(client: &Client, mut accepted: BTreeSet<MessageId>) -> Result<()> 
         accepted.remove(&incoming.message.message_id);
         incoming.ack().await?;
     }
-    Ok(())
+    Ok(count)
 }
 
 /// A session that leaves in its socket what it is sent, or takes it out at a crawl.
-async fn unread(ground: &Ground, sender: &Client, crawl: Option<Duration>) -> Result<()> {
+async fn unread(ground: &Ground, sender: &Client, crawl: Option<Duration>) -> Result<usize> {
     let target = Target { addr: ground.gate.addr(), folder: ground.site.folder().to_path_buf() };
     let mut tls = target.tls("blind").await?;
     let hello = field(1, &field(1, b"blind"));
@@ -95,13 +103,13 @@ async fn unread(ground: &Ground, sender: &Client, crawl: Option<Duration>) -> Re
     }
     // Another instance gets what the first does not take, while that is still there.
     let client = ground.site.connect(&ground.gate, "blind").await?;
-    take(&client, accepted).await?;
+    let kept = take(&client, accepted).await?;
     client.close().await;
     drop(tls);
-    Ok(())
+    Ok(kept)
 }
 
-async fn unanswered(ground: &Ground, sender: &Client) -> Result<()> {
+async fn unanswered(ground: &Ground, sender: &Client) -> Result<usize> {
     let silent = ground.site.connect(&ground.gate, "sink").await?;
     let accepted = fill(sender, "sink").await?;
     let mut messages = silent.messages();
@@ -110,17 +118,17 @@ async fn unanswered(ground: &Ground, sender: &Client) -> Result<()> {
         held.push(timeout(PATIENCE, messages.next()).await?.context("nothing came")?);
     }
     let other = ground.site.connect(&ground.gate, "sink").await?;
-    take(&other, accepted).await?;
+    let kept = take(&other, accepted).await?;
     drop(held);
     silent.close().await;
     other.close().await;
-    Ok(())
+    Ok(kept)
 }
 
 /// Each message becomes a dead letter after its attempts, and its sender can ask for it.
-async fn refusing(ground: &Ground, sender: &Client) -> Result<()> {
+async fn refusing(ground: &Ground, sender: &Client) -> Result<usize> {
     let mut sent = Vec::new();
-    for number in 0..20 {
+    for number in 0..REFUSED {
         sent.push(sender.send("sink", "much", &json!({ "number": number })).await?);
     }
     let client = ground.site.connect(&ground.gate, "sink").await?;
@@ -135,10 +143,10 @@ async fn refusing(ground: &Ground, sender: &Client) -> Result<()> {
             })
             .await?;
         }
-        Ok(())
+        Ok(sent.len())
     };
     tokio::select! {
-        ended = refuse => ended.context("the receiver ended").and(Ok(())),
+        ended = refuse => ended.context("the receiver ended").and(Ok(0)),
         dead = dead => dead,
     }
 }

@@ -9,11 +9,11 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
-use super::ground::mallory;
+use super::ground::intruder;
 use super::tally::Tally;
 use super::wire::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, PRIORITY, RESET, SETTINGS,
-    Target, WINDOW_UPDATE, block, call, field, frame, message, opening, read, read_all,
+    CONTINUATION, DATA, END_HEADERS, HEADERS, PING, PREFACE, PRIORITY, RESET, SETTINGS, Target,
+    WINDOW_UPDATE, block, call, field, frame, message, opening, read_all,
 };
 
 type Tls = TlsStream<TcpStream>;
@@ -22,7 +22,7 @@ type Tls = TlsStream<TcpStream>;
 pub(super) type Piece = fn(u32) -> Vec<u8>;
 
 /// Does something over and over in several tasks at once.
-async fn over_and_over<F, Fut>(tasks: usize, attack: F)
+pub(super) async fn over_and_over<F, Fut>(tasks: usize, attack: F)
 where
     F: Fn(usize) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -78,7 +78,7 @@ pub(super) async fn half_preface(target: Target, tally: Tally) {
 
 /// Connects again and again, with nothing or a whole handshake.
 pub(super) async fn connects(target: Target, tally: Tally, handshakes: bool) {
-    over_and_over(32, move |number| {
+    over_and_over(128, move |number| {
         let (target, tally) = (target.clone(), tally.clone());
         async move {
             if handshakes {
@@ -109,7 +109,7 @@ pub(super) async fn hoard(target: Target, tally: Tally) {
 }
 
 async fn connect(target: &Target, tally: &Tally, number: usize) -> Option<Tls> {
-    if let Ok(tls) = target.tls(&mallory(number)).await {
+    if let Ok(tls) = target.tls(&intruder(number)).await {
         tally.one("connections");
         Some(tls)
     } else {
@@ -235,42 +235,6 @@ pub(super) fn huge_headers(number: u32) -> Vec<u8> {
         kind = CONTINUATION;
     }
     frames
-}
-
-/// Messages of nothing but fields that nobody knows, one after the other was answered.
-pub(super) async fn unknown_fields(target: Target, tally: Tally) {
-    over_and_over(8, move |number| {
-        let (target, tally) = (target.clone(), tally.clone());
-        async move {
-            let Some(mut tls) = connect(&target, &tally, number).await else { return };
-            // Field 15 without content, as often as fits into what may be sent unasked.
-            let body = field(15, b"").repeat(20_000);
-            let mut bytes = opening();
-            for number in 0_u32.. {
-                bytes.extend(call(stream(number), "Send"));
-                bytes.extend(message(stream(number), END_STREAM, &body));
-                // The window of the connection is ours to use up; the gate opens it again.
-                if tls.write_all(&bytes).await.is_err() || !answered(&mut tls, &tally).await {
-                    break;
-                }
-                tally.one("answered");
-                bytes.clear();
-            }
-            tally.one("closed");
-        }
-    })
-    .await;
-}
-
-/// Reads until a call has ended; false if the connection did.
-async fn answered(tls: &mut Tls, tally: &Tally) -> bool {
-    while let Some(head) = read(tls, tally).await {
-        let is_end = head.kind == RESET || head.flags & END_STREAM > 0;
-        if is_end && head.stream > 0 && head.kind != SETTINGS {
-            return true;
-        }
-    }
-    false
 }
 
 /// Opens a session and reads nothing of what it is given.

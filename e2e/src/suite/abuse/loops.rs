@@ -11,8 +11,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::ground::{Ground, mallory};
+use crate::suite::Report;
 
-pub(super) async fn run() -> Result<()> {
+/// What an agent may send in a minute, unless it has limits of its own.
+const PER_MINUTE: u64 = 100;
+
+pub(super) async fn run(report: &mut Report) -> Result<()> {
     let ground = Ground::start(&json!({
         "agents": {
             "ping": { "allow": ["pong"] },
@@ -32,9 +36,10 @@ pub(super) async fn run() -> Result<()> {
     ping.send("pong", "ball", &json!({})).await?;
     let end = timeout(PATIENCE, ended.recv()).await.context("the loop goes on")?;
     let (hops, code) = end.context("nobody forwards")?;
+    report.figure("loop_hops_max", hops);
     ensure!(code == "too_many_hops", "the loop ended with {code}");
     ensure!(hops == 16, "the loop ended after {hops} hops");
-    lie(&ground).await?;
+    lie(&ground, report).await?;
     tasks.abort_all();
     ground.gate.stop().await
 }
@@ -59,11 +64,11 @@ async fn forward(client: Client, to: &'static str, ends: mpsc::Sender<(u32, Stri
 }
 
 /// Two that do not say what led to what: their limits of 100 messages a minute end it.
-async fn lie(ground: &Ground) -> Result<()> {
+async fn lie(ground: &Ground, report: &mut Report) -> Result<()> {
     let first = ground.site.connect(&ground.gate, &mallory(0)).await?;
     let second = ground.site.connect(&ground.gate, &mallory(1)).await?;
     let mut at_second = second.messages();
-    let mut thrown = 0;
+    let mut thrown = 0_u64;
     // mallory0 may send to mallory1 and nobody back; the loop is closed here, by hand.
     let code = loop {
         match first.send(&mallory(1), "ball", &json!({})).await {
@@ -74,7 +79,8 @@ async fn lie(ground: &Ground) -> Result<()> {
         let incoming = timeout(PATIENCE, at_second.next()).await?.context("no ball")?;
         incoming.ack().await?;
     };
-    ensure!(code == "RATE_LIMITED" && thrown == 100, "{thrown} balls, then {code}");
+    report.figure("loop_unsaid_messages", thrown);
+    ensure!(code == "RATE_LIMITED" && thrown == PER_MINUTE, "{thrown} balls, then {code}");
     Ok(())
 }
 

@@ -2,10 +2,9 @@
 //! one kind is compared with that in the other.
 //!
 //! The figure of an attack is the median over its windows with it, by the median over those
-//! without. The same figure is taken where nobody attacks in any window (A/A): what it differs
-//! from 1 is noise, and an attack must exceed the worst of these by a tenth to have failed.
+//! without. Every other window without is compared with those between them: what that differs from
+//! 1 is noise, of the same minutes on the same machine.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -17,7 +16,7 @@ use super::attacks::Attack;
 use super::ground::Ground;
 use super::honest::Load;
 use super::process::{memory_bytes_max, processor_ms};
-use super::tally::merge;
+use super::tally::Got;
 
 /// How long and how often is measured.
 #[derive(Debug, Clone, Copy)]
@@ -29,15 +28,19 @@ pub(super) struct Plan {
 }
 
 /// What one attack did.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Measured {
     /// The p99 of honest agents with the attack by that without.
     pub(super) ratio: f64,
+    /// The p99 in some windows without the attack by that in the others, from 1 up.
+    pub(super) noise: f64,
     /// Medians of the p99s, in microseconds.
     pub(super) with_us: u64,
     pub(super) without_us: u64,
     /// What the attacker got, over all windows.
-    pub(super) got: BTreeMap<String, u64>,
+    pub(super) got: Got,
+    /// From the start of the first of these to the end of the last.
+    pub(super) seconds: f64,
     /// The processor of the gate that went to the attack: milliseconds in a second.
     pub(super) processor_ms_per_s: i64,
     /// The most memory that the gate had so far.
@@ -47,10 +50,11 @@ pub(super) struct Measured {
 impl Measured {
     pub(super) fn json(&self) -> Value {
         json!({
-            "p99_ratio": (self.ratio * 1_000.0).round() / 1_000.0,
+            "p99_ratio": rounded(self.ratio),
+            "p99_ratio_noise": rounded(self.noise),
             "p99_us_with": self.with_us,
             "p99_us_without": self.without_us,
-            "attacker_got": self.got,
+            "attacker_got": self.got.counts,
             "gate_cpu_ms_per_s": self.processor_ms_per_s,
             "gate_rss_mib_max": self.memory_bytes_max >> 20,
         })
@@ -60,29 +64,32 @@ impl Measured {
 /// Between two windows: what was begun in one is not counted to the next.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Measures an attack; without one, how much two halves of the same differ.
+/// Measures an attack.
 pub(super) async fn measure(
     ground: &Ground,
     load: &Load,
-    attack: Option<&Attack>,
+    attack: &Attack,
     plan: Plan,
 ) -> Result<Measured> {
     let pid = ground.gate.pid()?;
     let (mut with, mut without) = (Vec::new(), Vec::new());
     let (mut cost_with, mut cost_without) = (0_u64, 0_u64);
-    let mut got = BTreeMap::new();
+    let (mut got, mut began, mut ended) = (Got::default(), None, 0);
     for turn in 0..=plan.windows.saturating_mul(2) {
         let is_with = turn % 2 == 1;
-        let attacker = match attack.filter(|_| is_with) {
-            Some(attack) => Some(Attacker::start(ground, attack)?),
-            None => None,
+        let attacker = if is_with {
+            began.get_or_insert_with(|| load.now());
+            Some(Attacker::start(ground, attack)?)
+        } else {
+            None
         };
         sleep(PAUSE).await;
         let (from, cost) = (load.now(), processor_ms(pid)?);
         sleep(plan.window).await;
         let (to, cost) = (load.now(), processor_ms(pid)?.saturating_sub(cost));
         if let Some(attacker) = attacker {
-            merge(&mut got, &attacker.stop().await?);
+            got.add(&attacker.stop().await?);
+            ended = load.now();
         }
         sleep(PAUSE).await;
         load.settle().await?;
@@ -97,16 +104,37 @@ pub(super) async fn measure(
         as_f64(cost) / seconds
     };
     let processor = per_second(cost_with, with.len()) - per_second(cost_without, without.len());
+    let noise = noise(&without);
     let (with_us, without_us) = (median(&mut with), median(&mut without));
     Ok(Measured {
-        ratio: as_f64(with_us) / as_f64(without_us.max(1)),
+        ratio: ratio(with_us, without_us),
+        noise,
         with_us,
         without_us,
         got,
+        seconds: as_f64(ended.saturating_sub(began.unwrap_or_default())) / 1e6,
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds of a second")]
         processor_ms_per_s: processor.round() as i64,
         memory_bytes_max: memory_bytes_max(pid)?,
     })
+}
+
+/// Returns by what factor windows differ from those between them.
+fn noise(windows: &[u64]) -> f64 {
+    let mut every_other: Vec<u64> = windows.iter().step_by(2).copied().collect();
+    let mut between: Vec<u64> = windows.iter().skip(1).step_by(2).copied().collect();
+    let ratio = ratio(median(&mut every_other), median(&mut between));
+    ratio.max(1.0 / ratio.max(f64::MIN_POSITIVE))
+}
+
+/// Returns how much longer the first of two times is.
+pub(super) fn ratio(one: u64, other: u64) -> f64 {
+    as_f64(one) / as_f64(other.max(1))
+}
+
+/// A ratio as reports give it.
+pub(super) fn rounded(ratio: f64) -> f64 {
+    (ratio * 1_000.0).round() / 1_000.0
 }
 
 fn median(values: &mut [u64]) -> u64 {

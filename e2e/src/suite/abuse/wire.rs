@@ -62,7 +62,6 @@ pub(super) const PING: u8 = 6;
 pub(super) const GOAWAY: u8 = 7;
 pub(super) const WINDOW_UPDATE: u8 = 8;
 pub(super) const CONTINUATION: u8 = 9;
-pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -148,19 +147,11 @@ fn integer(block: &mut Vec<u8>, number: usize) {
     block.push(u8::try_from(rest).unwrap_or_default());
 }
 
-/// The head of a frame that was read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Head {
-    pub(super) kind: u8,
-    pub(super) flags: u8,
-    pub(super) stream: u32,
-}
-
 /// Reads a frame, and counts what ends streams and connections; nothing at the end.
-pub(super) async fn read(from: &mut (impl AsyncRead + Unpin), tally: &Tally) -> Option<Head> {
+async fn read(from: &mut (impl AsyncRead + Unpin), tally: &Tally) -> Option<()> {
     let mut head = [0; 9];
     from.read_exact(&mut head).await.ok()?;
-    let [a, b, c, kind, flags, s, t, u, v] = head;
+    let [a, b, c, kind, ..] = head;
     let len = u32::from_be_bytes([0, a, b, c]);
     let mut payload = vec![0; usize::try_from(len).ok()?];
     from.read_exact(&mut payload).await.ok()?;
@@ -169,7 +160,7 @@ pub(super) async fn read(from: &mut (impl AsyncRead + Unpin), tally: &Tally) -> 
         RESET => tally.one("reset"),
         _ => {}
     }
-    Some(Head { kind, flags, stream: u32::from_be_bytes([s & 0x7f, t, u, v]) })
+    Some(())
 }
 
 /// Reads to the end.
