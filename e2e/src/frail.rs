@@ -19,13 +19,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use fuser::{BackgroundSession, Config, MountOption};
 use parking_lot::Mutex;
 use rustix::mount::{UnmountFlags, unmount};
 
 use self::tree::Tree;
-use crate::Dice;
+use crate::{Dice, Skipped};
 
 /// A mounted disk; it is unmounted, and what is on it is gone, when this is dropped.
 #[derive(Debug)]
@@ -71,18 +71,15 @@ impl Loss {
 }
 
 impl FrailDisk {
-    /// Tells whether whoever runs this says that there is no FUSE on this machine, by setting
-    /// `PALISADE_NO_FUSE`.
-    #[must_use]
-    pub fn is_known_absent() -> bool {
-        std::env::var_os("PALISADE_NO_FUSE").is_some()
-    }
-
     /// Mounts an empty disk at a folder, making it.
     ///
     /// # Errors
-    /// Returns what the system says; it needs `/dev/fuse`, and root or `fusermount3`.
+    /// Returns what the system says; it needs `/dev/fuse`, and root or `fusermount3`. Returns
+    /// [`Skipped`] if whoever runs this says that there is no FUSE on this machine, by setting
+    /// `PALISADE_NO_FUSE`.
     pub fn mount(path: &Path) -> Result<Self> {
+        let is_known_absent = std::env::var_os("PALISADE_NO_FUSE").is_some();
+        ensure!(!is_known_absent, Skipped("no FUSE on this machine, as PALISADE_NO_FUSE says"));
         std::fs::create_dir_all(path)?;
         let shared =
             Arc::new(Shared { tree: Mutex::new(Tree::new()), sync_time: Mutex::default() });

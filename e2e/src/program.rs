@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,8 +22,7 @@ pub struct Program {
     input: Vec<u8>,
 }
 
-/// What a run left behind.
-#[derive(Debug)]
+/// What a run left behind; printed for a person, it is cut short.
 pub struct Run {
     /// The exit code.
     pub code: i32,
@@ -153,6 +153,27 @@ impl Run {
     }
 }
 
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("code", &self.code)
+            .field("stdout", &excerpt(&self.stdout))
+            .field("stderr", &excerpt(&self.stderr))
+            .finish()
+    }
+}
+
+/// Returns a text without its middle if it is long: a whole audit log helps nobody.
+pub(crate) fn excerpt(text: &str) -> String {
+    let count = text.chars().count();
+    if count <= 2 * EXCERPT_CHARS {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(EXCERPT_CHARS).collect();
+    let tail: String = text.chars().skip(count - EXCERPT_CHARS).collect();
+    format!("{head} [... {} characters ...] {tail}", count - 2 * EXCERPT_CHARS)
+}
+
 /// Returns the binary that is tested: the one that `PALISADE_BIN` names, else the release build.
 ///
 /// # Errors
@@ -179,5 +200,22 @@ fn configures_a_gate(name: &OsString) -> bool {
     name.starts_with("PALISADE_") || name.starts_with("GATEWAY_")
 }
 
+/// What is shown of the beginning and of the end of a long output.
+const EXCERPT_CHARS: usize = 2_000;
 /// LIMIT: longer than the longest run, which is the demo on a busy machine.
 const RUN_TIMEOUT: Duration = Duration::from_secs(120);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_output_is_shown_by_its_beginning_and_its_end() {
+        let text = format!("first {} last", "ä".repeat(500_000));
+        let run = Run { code: 1, stdout: text, stderr: "short".to_owned() };
+        let shown = format!("{run:?}");
+        assert!(shown.len() < 10_000, "{} bytes", shown.len());
+        assert!(shown.contains("first ä") && shown.contains("ä last"), "{shown}");
+        assert!(shown.contains("496011 characters") && shown.contains("\"short\""), "{shown}");
+    }
+}

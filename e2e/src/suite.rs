@@ -21,7 +21,7 @@ use anyhow::Result;
 
 pub use abuse::attack_if_told;
 pub use effort::Effort;
-pub use report::Report;
+pub use report::{Report, Skipped};
 
 /// A suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -50,7 +50,7 @@ impl Suite {
 
     /// Runs it. A case that fails is in the report; the others still run.
     pub async fn run(self, effort: Effort) -> Report {
-        let mut report = Report::new(self.name());
+        let mut report = Report::new(self.name(), effort);
         let ran: Result<()> = match self {
             Self::Faults => faults::run(effort, &mut report).await,
             Self::Audit => audit::run(effort, &mut report).await,
@@ -60,6 +60,7 @@ impl Suite {
         if let Err(error) = ran {
             report.failed("the suite itself", &error);
         }
+        report.close();
         report
     }
 }

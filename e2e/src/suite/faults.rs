@@ -26,18 +26,14 @@ use anyhow::Result;
 
 use self::crash::Crash;
 use super::{Effort, Report};
-use crate::{Dice, FrailDisk};
+use crate::Dice;
 
 pub(super) async fn run(effort: Effort, report: &mut Report) -> Result<()> {
     let mut dice = Dice::thrown();
     report.figure("seed", dice.seed());
     let killed = Box::pin(crash::run(Crash::Kill, effort, report, &mut dice)).await;
     report.case("a gate that is killed under load loses nothing", killed);
-    if FrailDisk::is_known_absent() {
-        report.figure("fuse", "not on this machine, as PALISADE_NO_FUSE says");
-    } else {
-        on_a_frail_disk(effort, report, &mut dice).await;
-    }
+    on_a_frail_disk(effort, report, &mut dice).await;
     let flipped = Box::pin(flips::run(effort, report, &mut dice)).await;
     report.case("a flipped bit in any file is found with its place or does nothing", flipped);
     let starved = Box::pin(starved::descriptors(report)).await;
@@ -49,7 +45,7 @@ pub(super) async fn run(effort: Effort, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The cases that need FUSE; where it is missing, they fail.
+/// The cases that need FUSE; where it is missing, they fail, or are skipped if that is known.
 async fn on_a_frail_disk(effort: Effort, report: &mut Report, dice: &mut Dice) {
     let cut = Box::pin(crash::run(Crash::Power, effort, report, dice)).await;
     report.case("a gate whose power is cut under load loses nothing", cut);

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use palisade_client::Client;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use crate::suite::Effort;
 use crate::{Dice, Gate, Report, Site};
 
 /// What came of a flipped bit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
     /// The gate did not start, and named the place.
     Refused,
@@ -27,6 +27,8 @@ enum Outcome {
     Reported,
     /// Everything is there and verifies: nobody needs that bit.
     Harmless,
+    /// Something is missing or different, and nobody said a word.
+    Silent(String),
 }
 
 /// What a store holds.
@@ -47,28 +49,32 @@ pub(super) async fn run(effort: Effort, report: &mut Report, dice: &mut Dice) ->
     let whole = content(&site, &site.start_as(QUIET).await?, &verified).await?;
     ensure!(whole.messages.len() == MESSAGES, "{} messages wait", whole.messages.len());
     let kinds = kinds(&site.path("whole"))?;
-    let (mut tried, mut found) = (0_u64, 0_u64);
+    for name in ["tried", "detected", "harmless", "silent"] {
+        report.add(&format!("flips_{name}"), 0);
+    }
+    let mut silent = None;
     for (kind, files) in &kinds {
+        report.figure(&format!("flips_files_{kind}"), files.len());
         for _flip in 0..effort.rounds(6, 60) {
             restore(&site)?;
             let place = flip(&site, files, dice)?;
             let outcome = judge(&site, &place, &whole).await;
-            let outcome = outcome.with_context(|| format!("bit flipped in {place:?}"))?;
-            tried += 1;
-            found += u64::from(outcome != Outcome::Harmless);
-            if tried.is_multiple_of(50) {
-                report.figure("flips_tried", tried);
-            }
+            report.add("flips_tried", 1);
+            let figure = match outcome.with_context(|| format!("bit flipped in {place:?}"))? {
+                Outcome::Refused | Outcome::Reported => "flips_detected",
+                Outcome::Harmless => "flips_harmless",
+                Outcome::Silent(why) => {
+                    silent.get_or_insert_with(|| format!("bit flipped in {place:?}: {why}"));
+                    "flips_silent"
+                }
+            };
+            report.add(figure, 1);
         }
-        report.figure(&format!("flips_files_{kind}"), files.len());
     }
     for kind in ["seg", "snap", "body", "audit", "spare"] {
         ensure!(kinds.contains_key(kind), "the store has no `.{kind}` file to try: {kinds:?}");
     }
-    report.figure("flips_tried", tried);
-    report.figure("flips_detected", found);
-    report.figure("flips_harmless", tried - found);
-    report.figure("flips_silent", 0);
+    ensure!(silent.is_none(), "not detected: {silent:?}");
     Ok(())
 }
 
@@ -175,7 +181,9 @@ async fn judge(site: &Site, place: &(PathBuf, usize), whole: &Content) -> Result
         return Ok(Outcome::Reported);
     }
     let (had, has) = (whole.messages.len(), content.messages.len());
-    bail!("{has} of {had} messages, records to {}, and no word of it: {log}", content.last_seq)
+    let why =
+        format!("{has} of {had} messages, records to {}, no word of it: {log}", content.last_seq);
+    Ok(Outcome::Silent(why))
 }
 
 /// Takes everything that waits.
