@@ -87,6 +87,14 @@ impl Desk {
         file.context("nothing was cosigned")
     }
 
+    /// Returns the files of the checkpoints that were kept, the oldest first.
+    pub(super) fn checkpoints(&self) -> Result<Vec<PathBuf>> {
+        let files = fs::read_dir(self.tree("checkpoints"))?;
+        let mut files: Vec<PathBuf> = files.filter_map(|file| Some(file.ok()?.path())).collect();
+        files.sort();
+        Ok(files)
+    }
+
     /// Waits until all that is in the log is cosigned; returns how much that is.
     pub(super) async fn all_cosigned(&self) -> Result<u64> {
         eventually("the last checkpoint is cosigned", || async {

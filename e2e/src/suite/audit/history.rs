@@ -1,7 +1,6 @@
 //! Kills, restored backups, and what the witness says to them.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -24,6 +23,7 @@ pub(super) async fn killed(effort: Effort, dice: &mut Dice, report: &mut Report)
             send(&desk.site, &gate, 1 + dice.below(9)).await?;
         }
         gate.kill().await?;
+        report.add("kills", 1);
     }
     let gate = desk.site.start().await?;
     send(&desk.site, &gate, 3).await?;
@@ -31,20 +31,16 @@ pub(super) async fn killed(effort: Effort, dice: &mut Dice, report: &mut Report)
     gate.stop().await?;
     let last = desk.all_cosigned().await?;
     ensure!(!desk.tree("alarm").exists(), "{}", fs::read_to_string(desk.tree("alarm"))?);
-    let made = one_history(&desk)?;
+    one_history(&desk, report)?;
     let keys = ["--witness-key", &desk.witness_key];
     let found = desk.verify(&desk.site.path("data"), &keys).await?.ok()?.json()?;
     ensure!(found["anchored"] == last && found["entries"] == last, "{found}");
-    report.figure("kills", rounds);
-    report.figure("checkpoints_over_kills", made);
     Ok(())
 }
 
-/// Checks that each kept checkpoint continues the one before; returns how many there are.
-fn one_history(desk: &Desk) -> Result<usize> {
-    let files = fs::read_dir(desk.tree("checkpoints"))?;
-    let mut files: Vec<PathBuf> = files.filter_map(|file| Some(file.ok()?.path())).collect();
-    files.sort();
+/// Checks that each kept checkpoint continues the one before.
+fn one_history(desk: &Desk, report: &mut Report) -> Result<()> {
+    let files = desk.checkpoints()?;
     let mut tiles = TileSource::new(desk.tree(""));
     let mut before = None;
     for file in &files {
@@ -56,12 +52,14 @@ fn one_history(desk: &Desk) -> Result<usize> {
             verify_consistency((size, &root), (new.size, &new.root), &proof)?;
         }
         before = Some((new.size, new.root));
+        report.add("checkpoints_over_kills", 1);
     }
-    Ok(files.len())
+    Ok(())
 }
 
 /// A backup is restored and written on: neither the shorter nor the longer log is cosigned.
-pub(super) async fn restored(desk: Desk) -> Result<()> {
+pub(super) async fn restored(desk: Desk, report: &mut Report) -> Result<()> {
+    report.add("witness_refusals", 0);
     let (data, backup) = (desk.site.path("data"), desk.site.path("backup"));
     copy(&data, &backup)?;
     desk.work(60).await?;
@@ -73,10 +71,12 @@ pub(super) async fn restored(desk: Desk) -> Result<()> {
     let gate = desk.site.start().await?;
     let shorter = alarm(&desk, "has cosigned").await?;
     ensure!(shorter.contains(&seen.to_string()), "{shorter}");
+    report.add("witness_refusals", 1);
     ensure!(gate.log().contains("ALARM"), "the log says nothing");
     send(&desk.site, &gate, 100).await?;
     let longer = alarm(&desk, "are not those that the witness has cosigned").await?;
     ensure!(longer.contains(&seen.to_string()), "{longer}");
+    report.add("witness_refusals", 1);
     gate.stop().await?;
     ensure!(size(&desk.tree("checkpoint"))? > seen, "the fork is not longer");
     ensure!(size(&desk.cosigned()?)? < seen, "the fork was cosigned");

@@ -1,7 +1,6 @@
 //! What is signed, proven and checked, also by a verifier that shares no code with us.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use super::desk::{Desk, size};
 use crate::{Dice, Report};
 
 /// The log fits its cosigned checkpoint, for us and for the other verifier.
-pub(super) async fn signed(desk: &Desk) -> Result<()> {
+pub(super) async fn signed(desk: &Desk, report: &mut Report) -> Result<()> {
     let cosigned = desk.all_cosigned().await?;
     let keys = ["--witness-key", &desk.witness_key];
     let found = desk.verify(&desk.site.path("data"), &keys).await?.ok()?.json()?;
@@ -21,6 +20,7 @@ pub(super) async fn signed(desk: &Desk) -> Result<()> {
     let python = desk.python(&asked).await?;
     let whole = json!({ "ok": true, "records": cosigned, "size": cosigned });
     ensure!(python == whole, "{python}");
+    report.add(AGREED, 1);
     // The key of somebody else is noticed by both.
     let stranger = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
     let data = desk.site.path("data").display().to_string();
@@ -29,6 +29,7 @@ pub(super) async fn signed(desk: &Desk) -> Result<()> {
     ensure!(refused["error"]["code"] == "checkpoint_of_another_log", "{refused}");
     let python = desk.python(&["log", "audit.jsonl", &file, stranger]).await?;
     ensure!(python["ok"] == false, "{python}");
+    report.add(AGREED, 1);
     Ok(())
 }
 
@@ -48,6 +49,8 @@ pub(super) async fn proven(desk: &Desk, dice: &mut Dice, report: &mut Report) ->
         let theirs = desk.python(&asked).await?;
         ensure!(ours["seq"] == seq && theirs["seq"] == seq, "{ours} {theirs}");
         ensure!(ours["record"] == theirs["record"], "{ours} {theirs}");
+        report.add("proofs", 1);
+        report.add(AGREED, 1);
         let whole = fs::read_to_string(desk.site.path("p.tlog-proof"))?;
         let index = format!("index {}\n", seq - 1);
         for changed in [
@@ -61,19 +64,19 @@ pub(super) async fn proven(desk: &Desk, dice: &mut Dice, report: &mut Report) ->
             ensure!(refused["error"]["code"].is_string(), "{refused}");
             let theirs = desk.python(&asked).await?;
             ensure!(theirs["ok"] == false, "{theirs}");
+            report.add("proofs_changed_refused", 1);
+            report.add(AGREED, 1);
         }
+        report.figure("proof_bytes", bytes_max);
     }
-    report.figure("proof_bytes", bytes_max);
     let beyond = desk.site.audit(&["prove", &(last + 1).to_string()]).await?.ended(1)?.json()?;
     ensure!(beyond["error"]["code"] == "record_unsigned", "{beyond}");
     Ok(())
 }
 
 /// Each kept checkpoint continues the one before, for us and for the other verifier.
-pub(super) async fn consistent(desk: &Desk) -> Result<()> {
-    let files = fs::read_dir(desk.tree("checkpoints"))?;
-    let mut files: Vec<PathBuf> = files.filter_map(|file| Some(file.ok()?.path())).collect();
-    files.sort();
+pub(super) async fn consistent(desk: &Desk, report: &mut Report) -> Result<()> {
+    let files = desk.checkpoints()?;
     let ways = files.len() / 6 + 1;
     for pair in files.windows(2).step_by(ways) {
         let [old, new] = [&pair[0], &pair[1]].map(|file| file.display().to_string());
@@ -82,9 +85,15 @@ pub(super) async fn consistent(desk: &Desk) -> Result<()> {
         let asked = ["consistency", "audit.jsonl", &old, &new, &desk.log_key];
         let theirs: Value = desk.python(&asked).await?;
         ensure!(ours["ok"] == true && theirs["ok"] == true, "{ours} {theirs}");
+        report.add("consistency_proofs", 1);
+        report.add(AGREED, 1);
         let back = desk.site.audit(&["consistency", &new, &old]).await?.ended(1)?.json()?;
         ensure!(back["ok"] == false, "{back}");
+        report.add("consistency_backwards_refused", 1);
     }
     ensure!(files.len() > 1, "only {} checkpoints were made", files.len());
     Ok(())
 }
+
+/// How often the verifier that shares no code with us said the same as ours: yes, or no.
+pub(super) const AGREED: &str = "python_agreements";

@@ -34,15 +34,16 @@ pub(super) async fn run(effort: Effort, report: &mut Report) -> Result<()> {
         &public,
     ];
     let begun = std::time::Instant::now();
-    let found = Program::new(folder.path(), &arguments)?.run().await?.ok()?.json()?;
+    let found = Program::new(folder.path(), &arguments)?.run().await?;
     let seconds = begun.elapsed().as_secs_f64();
-    ensure!(found["anchored"] == records, "{found}");
     report.figure("verify_records", records);
     report.figure("verify_seconds", seconds);
     let rate = records as f64 / seconds;
     report.figure("verify_records_per_second", rate.round());
-    // The promise is for the binary that is shipped, on a machine with nothing else to do.
-    ensure!(seconds < 60.0, "{records} records took {seconds:.1} s");
+    let found = found.ok()?.json()?;
+    ensure!(found["anchored"] == records, "{found}");
+    let most = if effort.is_short { SHORT_SECONDS_MAX } else { SECONDS_MAX };
+    ensure!(seconds < most, "{records} records took {seconds:.1} s, more than {most} s");
     Ok(())
 }
 
@@ -79,3 +80,8 @@ fn body(number: u64) -> String {
 
 /// Records of one archive file.
 const FILE_RECORDS: u64 = 200_000;
+/// What is promised of a million records, on two cores.
+const SECONDS_MAX: f64 = 10.0;
+/// A twentieth of the records takes a tenth of a second; beside other work that may be ten times as
+/// much, and the start of the process comes on top.
+const SHORT_SECONDS_MAX: f64 = 2.0;
