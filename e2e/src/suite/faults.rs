@@ -3,7 +3,9 @@
 //! | module | holds |
 //! |---|---|
 //! | `load` | agents at work |
+//! | `late` | messages that end by themselves |
 //! | `ledger` | what they were told and what they got |
+//! | `records` | the audit log and the dead letters, held against that |
 //! | `round` | what is checked after every fault |
 //! | `recovery` | how long a start takes |
 //! | `crash` | `kill -9` and loss of power at any moment |
@@ -16,8 +18,10 @@
 mod crash;
 mod disk;
 mod flips;
+mod late;
 mod ledger;
 mod load;
+mod records;
 mod recovery;
 mod round;
 mod starved;

@@ -53,7 +53,7 @@ async fn on_one_store(crash: Crash, rounds: u32, sums: &mut Sums, dice: &mut Dic
     let is_frail = crash == Crash::Power;
     let disk = is_frail.then(|| FrailDisk::mount(&site.path("data"))).transpose()?;
     let mut gate = site.start_as(QUIET).await?;
-    let load = Load::connect(&site, &gate).await?;
+    let load = Load::with_late(&site, &gate).await?;
     for _round in 0..rounds {
         let seed = dice.seed();
         let crashed = round(&site, disk.as_ref(), gate, &load, (&mut *sums, &mut *dice));
@@ -66,6 +66,7 @@ async fn on_one_store(crash: Crash, rounds: u32, sums: &mut Sums, dice: &mut Dic
         }
     }
     sums.add(&load);
+    sums.close(&site, &gate, &load).await.context("when what ends late has ended")?;
     gate.stop().await?;
     verify(&site).await
 }

@@ -37,14 +37,25 @@ pub(super) struct Ledger {
     seen: HashSet<String>,
     /// Messages of which the gate said that they are done with.
     settled: HashMap<String, MessageState>,
-    /// The fields that an agent has set: the last number that was confirmed, the last tried.
-    counted: BTreeMap<String, (u64, u64)>,
+    /// The fields that agents have set.
+    counted: BTreeMap<String, Counted>,
+    /// Changes of states that were confirmed and found to be gone.
+    pub(super) states_lost: u64,
     /// How often each refusal was heard, by its code.
     refusals: BTreeMap<String, u64>,
     /// Deliveries of a message that had been delivered before.
     pub(super) redelivered: u64,
     /// Of these, deliveries of a message that the gate had called settled.
     pub(super) duplicated_acked: u64,
+}
+
+/// A field that an agent sets to ever higher numbers.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counted {
+    /// The last number that was confirmed, and how many were.
+    last: u64,
+    confirmed: u64,
+    tried: u64,
 }
 
 /// What is wrong when a ledger is held against a gate.
@@ -136,24 +147,32 @@ impl Ledger {
     /// Notes that an agent is about to set its counter; returns the number.
     pub(super) fn counting(&mut self, agent: &str) -> u64 {
         let counted = self.counted.entry(agent.to_owned()).or_default();
-        counted.1 += 1;
-        counted.1
+        counted.tried += 1;
+        counted.tried
     }
 
     /// Notes that the gate has confirmed it.
     pub(super) fn counted(&mut self, agent: &str, number: u64) {
-        self.counted.entry(agent.to_owned()).or_default().0 = number;
+        let counted = self.counted.entry(agent.to_owned()).or_default();
+        counted.last = number;
+        counted.confirmed += 1;
     }
 
-    /// Checks the counter that an agent reads.
-    pub(super) fn check_count(&self, agent: &str, found: Option<&str>) -> Result<()> {
-        let (confirmed, tried) = self.counted.get(agent).copied().unwrap_or_default();
+    /// Checks the counter that an agent reads; what is missing of it is lost.
+    pub(super) fn check_count(&mut self, agent: &str, found: Option<&str>) -> Result<()> {
+        let Counted { last, tried, .. } = self.counted.get(agent).copied().unwrap_or_default();
         let number = found.map_or(Ok(0), str::parse)?;
+        self.states_lost += last.saturating_sub(number);
         ensure!(
-            (confirmed..=tried).contains(&number),
-            "{agent} set its state up to {confirmed} (tried {tried}), and it is {number}"
+            (last..=tried).contains(&number),
+            "{agent} set its state up to {last} (tried {tried}), and it is {number}"
         );
         Ok(())
+    }
+
+    /// Returns how often each agent was told that its state is set, and how often it tried.
+    pub(super) fn updates(&self) -> impl Iterator<Item = (&str, u64, u64)> {
+        self.counted.iter().map(|(agent, it)| (agent.as_str(), it.confirmed, it.tried))
     }
 
     /// Returns the ids of what was delivered, by pair, in order.
@@ -275,5 +294,7 @@ mod tests {
             assert_eq!(ledger.check_count("alice", found).is_ok(), is_right, "{found:?}");
         }
         assert!(ledger.check_count("alice", Some("3")).is_err());
+        assert_eq!(ledger.states_lost, 1, "of what was confirmed, only the first look missed it");
+        assert!(ledger.updates().eq([("alice", 1, 2)]));
     }
 }

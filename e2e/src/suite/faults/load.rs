@@ -4,10 +4,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use futures::FutureExt as _;
 use futures::future::{LocalBoxFuture, join_all, try_join_all};
 use palisade_client::{
@@ -16,6 +16,7 @@ use palisade_client::{
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::late::{self, Late};
 use super::ledger::{Lane, Ledger, fate};
 use crate::{Gate, Site, eventually};
 
@@ -24,6 +25,8 @@ use crate::{Gate, Site, eventually};
 pub(super) struct Load {
     senders: Vec<Client>,
     receivers: Vec<Client>,
+    /// Messages that end by themselves, where they are wanted.
+    pub(super) late: Option<Late>,
     pub(super) ledger: RefCell<Ledger>,
     /// The number of the marks that receivers wait for.
     round: Cell<u64>,
@@ -38,14 +41,22 @@ pub(super) fn settings() -> Value {
     for target in TARGETS {
         agents[target] = json!({});
     }
+    agents[late::SENDER] = json!({ "allow": [late::ABSENT, late::REFUSER] });
+    for target in [late::ABSENT, late::REFUSER] {
+        agents[target] = json!({});
+    }
     json!({
         "agents": agents,
         "gateway": {
             "rate_limit": { "per_minute": 1_000_000, "per_hour": 1_000_000 },
             "features": { "circuit_breaker": false },
         },
-        // Many crashes in a row are no reason to give a message up.
-        "delivery": { "max_attempts": 1000, "statuses_max": 1_000_000 },
+        "delivery": {
+            "max_attempts": late::ATTEMPTS_MAX,
+            "retry_backoff_ms": 10,
+            "retry_backoff_max_ms": 50,
+            "statuses_max": 1_000_000,
+        },
     })
 }
 
@@ -58,9 +69,17 @@ impl Load {
         Ok(Self {
             senders: all(&SENDERS).await?,
             receivers: all(&TARGETS).await?,
+            late: None,
             ledger: RefCell::default(),
             round: Cell::new(0),
         })
+    }
+
+    /// Connects all agents, and those of messages that end by themselves.
+    pub(super) async fn with_late(site: &Site, gate: &Gate) -> Result<Self> {
+        let sender = connect(site, gate, late::SENDER).await?;
+        let late = Some(Late::new(sender, connect(site, gate, late::REFUSER).await?));
+        Ok(Self { late, ..Self::connect(site, gate).await? })
     }
 
     /// Keeps every lane full while something is done to the gate; returns when everything that was
@@ -80,13 +99,24 @@ impl Load {
             done
         };
         let work = async {
-            let (done, ()) = tokio::try_join!(fault, self.send(&is_over))?;
+            let late = async {
+                let Some(late) = &self.late else { return Ok(()) };
+                late.send(&is_over).await
+            };
+            let (done, (), ()) = tokio::try_join!(fault, self.send(&is_over), late)?;
             // Behind everything else in its lane, so that nothing is missing when it has come.
             let first = self.lanes().filter(|(_, lane)| lane.strand == 0);
             try_join_all(first.map(|(client, lane)| self.mark(client, lane))).await?;
             Ok(done)
         };
-        let (done, ()) = tokio::try_join!(work, self.receive())?;
+        let refused = async {
+            let Some(late) = &self.late else { return pending().await };
+            late.refuse().await
+        };
+        let (done, ()) = tokio::select! {
+            done = async { tokio::try_join!(work, self.receive()) } => done?,
+            ended = refused => bail!("nobody refuses any more: {ended:?}"),
+        };
         self.round.set(self.round.get() + 1);
         Ok(done)
     }
@@ -260,7 +290,7 @@ impl Load {
         try_join_all(self.senders.iter().map(|client| async {
             let state = client.state().await?;
             let count = state.get("count").map(String::as_str);
-            self.ledger.borrow().check_count(client.agent_id(), count)?;
+            self.ledger.borrow_mut().check_count(client.agent_id(), count)?;
             let unsettled = self.ledger.borrow().unsettled(client.agent_id());
             for (id, fate) in unsettled {
                 self.settled(client, &id, fate).await?;

@@ -1,13 +1,13 @@
 //! What is checked after every fault, and the sums over all of them.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use palisade_client::admin::ListDeadLettersRequest;
 
-use super::ledger::{Balance, Pair};
+use super::late::Ends;
+use super::ledger::Balance;
 use super::load::Load;
+use super::records::{Books, Unmatched};
 use crate::{Gate, Report, Site, Start};
 
 /// Sums over all rounds of a case.
@@ -19,6 +19,11 @@ pub(super) struct Sums {
     redelivered: u64,
     duplicated_acked: u64,
     unreconciled: u64,
+    states: u64,
+    states_lost: u64,
+    letters: u64,
+    letters_lost: u64,
+    expired: u64,
     recovery_max: Duration,
     is_drained: bool,
 }
@@ -36,15 +41,39 @@ impl Sums {
     pub(super) async fn check(&mut self, site: &Site, gate: &Gate, load: &Load) -> Result<()> {
         load.settle().await?;
         self.is_drained = true;
-        let unreconciled = reconcile(site, gate, load).await?;
-        self.unreconciled += unreconciled;
+        let unmatched = Books::read(site, gate).await?.against(load)?;
+        self.note(unmatched);
         let balance = load.ledger.borrow().balance();
         balance.check()?;
         let duplicated = load.ledger.borrow().duplicated_acked;
         ensure!(duplicated == 0, "{duplicated} deliveries of what was settled");
-        ensure!(unreconciled == 0, "{unreconciled} records and messages do not match");
+        ensure!(unmatched == Unmatched::default(), "without counterpart: {unmatched:?}");
         self.rounds += 1;
         Ok(())
+    }
+
+    /// Waits until what ends late has ended, and holds that against its records too.
+    pub(super) async fn close(&mut self, site: &Site, gate: &Gate, load: &Load) -> Result<()> {
+        let late = load.late.as_ref().context("nobody sent what ends late")?;
+        let ends = late.ends().await?;
+        let books = Books::read(site, gate).await?;
+        let unmatched =
+            Unmatched { records: late.differs(&books)?, letters: late.letters_lost(&books) };
+        self.note(unmatched);
+        let Ends { expired, dead, lost, astray } = ends;
+        self.acknowledged += expired + dead + lost + astray;
+        self.expired += expired;
+        self.letters += dead;
+        self.lost += lost;
+        ensure!(expired > 0 && dead > 0, "none has ended late: {ends:?}");
+        ensure!(lost + astray == 0, "{ends:?}");
+        ensure!(unmatched == Unmatched::default(), "ended late, no counterpart: {unmatched:?}");
+        Ok(())
+    }
+
+    fn note(&mut self, unmatched: Unmatched) {
+        self.unreconciled += unmatched.records;
+        self.letters_lost += unmatched.letters;
     }
 
     /// Adds what the ledger of a store says at the end.
@@ -56,6 +85,9 @@ impl Sums {
         self.lost += if self.is_drained { lost } else { 0 };
         self.redelivered += ledger.redelivered;
         self.duplicated_acked += ledger.duplicated_acked;
+        self.states += ledger.updates().map(|(_, confirmed, _)| confirmed).sum::<u64>();
+        self.states_lost += ledger.states_lost;
+        self.letters += ledger.letters().len() as u64;
     }
 
     /// Puts the sums into the report.
@@ -68,6 +100,11 @@ impl Sums {
             ("redelivered", self.redelivered),
             ("duplicated_acked", self.duplicated_acked),
             ("unreconciled", self.unreconciled),
+            ("states", self.states),
+            ("states_lost", self.states_lost),
+            ("letters", self.letters),
+            ("letters_lost", self.letters_lost),
+            ("expired", self.expired),
             ("recovery_ms_max", recovery),
         ] {
             report.figure(&format!("{case}_{name}"), figure);
@@ -90,59 +127,4 @@ pub(super) async fn verify(site: &Site) -> Result<()> {
     let verdict = run.json()?;
     ensure!(verdict["ok"] == true, "the audit log does not verify: {verdict}");
     Ok(())
-}
-
-/// Holds the audit log against what was delivered and against the dead letters; returns how many
-/// have no counterpart.
-async fn reconcile(site: &Site, gate: &Gate, load: &Load) -> Result<u64> {
-    let mut accepted: BTreeMap<Pair, Vec<String>> = BTreeMap::new();
-    let mut dead = BTreeSet::new();
-    for record in site.records(&[]).await? {
-        let text = |field: &str| record[field].as_str().map(str::to_owned);
-        let Some(id) = text("message_id") else { continue };
-        match record["event_type"].as_str() {
-            Some("message.send") if record["decision"] == "ALLOWED" => {
-                let pair = text("sender_id").zip(text("target_id"));
-                accepted.entry(pair.context("a record without its pair")?).or_default().push(id);
-            }
-            Some("dead_letter") => ensure!(dead.insert(id), "a letter is recorded twice"),
-            _ => {}
-        }
-    }
-    let letters = dead_letters(site, gate).await?;
-    let ledger = load.ledger.borrow();
-    let got = ledger.got();
-    let mut unmatched = 0;
-    for pair in accepted.keys().chain(got.keys()).collect::<BTreeSet<_>>() {
-        let records = accepted.get(pair).map_or(&[][..], Vec::as_slice);
-        unmatched += differences(records, got.get(pair).map_or(&[][..], Vec::as_slice))
-            .with_context(|| format!("from {} to {}", pair.0, pair.1))?;
-    }
-    let expected = ledger.letters();
-    let differs = |found: &BTreeSet<String>| {
-        found.iter().map(String::as_str).collect::<BTreeSet<_>>() != expected
-    };
-    Ok(unmatched + u64::from(differs(&dead)) + u64::from(differs(&letters)))
-}
-
-/// Counts records without a delivery and deliveries without a record; both must be in one order.
-fn differences(records: &[String], got: &[&str]) -> Result<u64> {
-    let known: BTreeSet<&str> = records.iter().map(String::as_str).collect();
-    ensure!(known.len() == records.len(), "a message is recorded twice");
-    let delivered: BTreeSet<&str> = got.iter().copied().collect();
-    let count = known.symmetric_difference(&delivered).count();
-    ensure!(count > 0 || records.iter().eq(got), "delivered in another order than accepted");
-    Ok(count as u64)
-}
-
-async fn dead_letters(site: &Site, gate: &Gate) -> Result<BTreeSet<String>> {
-    let operator = site.operator(gate).await?;
-    let (mut all, mut after) = (BTreeSet::new(), String::new());
-    loop {
-        let request = ListDeadLettersRequest { after, limit: 1000, target_id: String::new() };
-        let letters = operator.dead_letters(request).await?;
-        let Some(last) = letters.last() else { return Ok(all) };
-        after = last.message_id.clone();
-        all.extend(letters.into_iter().map(|letter| letter.message_id));
-    }
 }
