@@ -9,6 +9,7 @@
 //! | `round` | what is checked after every fault |
 //! | `recovery` | how long a start takes |
 //! | `crash` | `kill -9` and loss of power at any moment |
+//! | `failpoints` | the engine, ended at every step on disk |
 //! | `disk` | a disk that fails, is full or is slow |
 //! | `flips` | flipped bits in every kind of file |
 //! | `starved` | no file descriptors, no processor |
@@ -17,6 +18,7 @@
 
 mod crash;
 mod disk;
+mod failpoints;
 mod flips;
 mod late;
 mod ledger;
@@ -37,6 +39,8 @@ pub(super) async fn run(effort: Effort, report: &mut Report) -> Result<()> {
     report.figure("seed", dice.seed());
     let killed = Box::pin(crash::run(Crash::Kill, effort, report, &mut dice)).await;
     report.case("a gate that is killed under load loses nothing", killed);
+    let ended = Box::pin(failpoints::run(effort, report)).await;
+    report.case("an engine that ends at any step on disk loses nothing", ended);
     on_a_frail_disk(effort, report, &mut dice).await;
     let flipped = Box::pin(flips::run(effort, report, &mut dice)).await;
     report.case("a flipped bit in any file is found with its place or does nothing", flipped);

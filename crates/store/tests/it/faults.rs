@@ -23,7 +23,8 @@ fn rounds(default: u64) -> u64 {
 async fn check(folder: &Path, ledger: &mut Ledger) {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let store = Embedded::open_on(folder, options(8 << 10), disk);
-    ledger.check(&store.unwrap_or_else(|error| panic!("{error}")), folder).await;
+    let lost = ledger.check(&store.unwrap_or_else(|error| panic!("{error}")), folder).await;
+    assert_eq!(lost, 0, "something confirmed is lost");
 }
 
 /// Waits until a store takes batches again, while nobody sends any.

@@ -120,11 +120,21 @@ impl Ledger {
         self.messages.values().filter(|line| line.is_sent).count()
     }
 
-    /// Compares the ledger with a store that was opened after a crash. What is found there
-    /// counts as confirmed from now on: somebody has seen it.
-    pub(crate) async fn check(&mut self, store: &Embedded, folder: &Path) {
+    /// Compares the ledger with a store that was opened after a crash; returns how many messages
+    /// are gone, or the ends of which, that were confirmed. What is found there counts as confirmed
+    /// from now on: somebody has seen it.
+    #[must_use]
+    pub(crate) async fn check(&mut self, store: &Embedded, folder: &Path) -> u64 {
         let mut queued = Vec::new();
         let (mut sent, mut dead) = (BTreeSet::new(), BTreeSet::new());
+        let lost =
+            self.messages.iter().filter(|(number, line)| line.is_lost(state(store, **number)));
+        let lost = lost.inspect(|(number, line)| println!("lost: message {number}, {line:?}"));
+        let lost = lost.count() as u64;
+        if lost > 0 {
+            // What else differs follows from that.
+            return lost;
+        }
         for (number, line) in &mut self.messages {
             let state = state(store, *number);
             line.check(*number, state);
@@ -149,25 +159,31 @@ impl Ledger {
         }
         check_records(folder, &sent, &dead);
         check_queue(store, &queued).await;
+        lost
     }
 }
 
 impl Line {
-    fn check(&self, number: u64, state: Option<MessageState>) {
-        let Some(state) = state else {
-            assert!(!self.is_sent, "message {number} is lost");
-            return;
-        };
-        let end = match state {
-            MessageState::Acknowledged => Some(End::Acknowledged),
-            MessageState::DeadLettered => Some(End::Dead),
-            MessageState::Queued | MessageState::Delivered | MessageState::Expired => None,
-        };
-        if self.ended.is_some() {
-            assert_eq!(end, self.ended, "the end of message {number} is lost");
+    /// Tells whether the message, or its end, was confirmed and is not there.
+    fn is_lost(&self, state: Option<MessageState>) -> bool {
+        match state {
+            None => self.is_sent,
+            Some(state) => self.ended.is_some() && self.ended != end_of(state),
         }
-        let is_tried = end.is_none_or(|end| self.tried.contains(&end));
+    }
+
+    fn check(&self, number: u64, state: Option<MessageState>) {
+        let Some(state) = state else { return };
+        let is_tried = end_of(state).is_none_or(|end| self.tried.contains(&end));
         assert!(is_tried, "message {number} is {state:?}, which nobody asked for");
+    }
+}
+
+fn end_of(state: MessageState) -> Option<End> {
+    match state {
+        MessageState::Acknowledged => Some(End::Acknowledged),
+        MessageState::DeadLettered => Some(End::Dead),
+        MessageState::Queued | MessageState::Delivered | MessageState::Expired => None,
     }
 }
 
@@ -339,5 +355,24 @@ async fn letter(store: &Embedded, number: u64) -> Option<Bytes> {
     match store.read(Read::DeadLetter(message(number))).await.unwrap() {
         Some(Found::DeadLetter(letter)) => letter.envelope,
         other => panic!("{number}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_message_or_an_end_that_was_confirmed_and_is_gone_is_lost() {
+    let told = |events: &[Event]| {
+        let mut ledger = Ledger::default();
+        events.iter().for_each(|event| ledger.note(*event));
+        ledger.messages.remove(&1).unwrap()
+    };
+    let tried = told(&[Event::Sending(1)]);
+    assert!(!tried.is_lost(None) && !tried.is_lost(Some(MessageState::Queued)));
+    let sent = told(&[Event::Sending(1), Event::Sent(1), Event::Ending(1, End::Dead)]);
+    assert!(sent.is_lost(None));
+    assert!(!sent.is_lost(Some(MessageState::Queued)));
+    let ended = told(&[Event::Sent(1), Event::Ending(1, End::Dead), Event::Ended(1, End::Dead)]);
+    assert!(!ended.is_lost(Some(MessageState::DeadLettered)));
+    for state in [Some(MessageState::Queued), Some(MessageState::Acknowledged), None] {
+        assert!(ended.is_lost(state), "{state:?}");
     }
 }

@@ -91,7 +91,7 @@ async fn check(folder: &TempDir, ledger: &mut Ledger, random: &mut Random) {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let store = Embedded::open_on(folder.path(), options(8 << 10), disk);
     let store = store.unwrap_or_else(|error| panic!("{error}"));
-    ledger.check(&store, folder.path()).await;
+    assert_eq!(ledger.check(&store, folder.path()).await, 0, "something confirmed is lost");
     if random.once_in(3) {
         store.close().unwrap();
         let log = std::fs::read_dir(folder.path().join("log")).unwrap();
