@@ -36,4 +36,4 @@ pub use patience::eventually;
 pub use program::{Program, Run, binary};
 pub use site::{Site, unix_now};
 pub use started::Started;
-pub use suite::{Effort, Report, Skipped, Suite, attack_if_told};
+pub use suite::{Effort, Report, Skipped, Suite, Together, attack_if_told};

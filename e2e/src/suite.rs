@@ -16,12 +16,14 @@ mod effort;
 mod faults;
 mod identity;
 mod report;
+mod together;
 
 use anyhow::Result;
 
 pub use abuse::attack_if_told;
 pub use effort::Effort;
 pub use report::{Report, Skipped};
+pub use together::Together;
 
 /// A suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

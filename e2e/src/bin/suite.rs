@@ -1,9 +1,10 @@
-//! Runs one suite, or all of them, and prints one JSON report each on standard output.
+//! Runs one suite, or all of them, and prints one JSON report each on standard output; behind all
+//! of them one more, about what they took together.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use e2e::{Effort, Suite, attack_if_told};
+use e2e::{Effort, Suite, Together, attack_if_told};
 
 /// What is run, and for how long.
 #[derive(Debug, Parser)]
@@ -34,12 +35,17 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let effort = Effort { is_short: cli.short, rounds: cli.rounds };
     let all = [Suite::Faults, Suite::Audit, Suite::Identity, Suite::Abuse];
-    let suites = if cli.suites.is_empty() { all.to_vec() } else { cli.suites };
-    let mut is_ok = true;
+    let is_all = cli.suites.is_empty();
+    let suites = if is_all { all.to_vec() } else { cli.suites };
+    let mut reports = Vec::new();
     for suite in suites {
         let report = suite.run(effort).await;
-        is_ok &= report.is_ok();
         println!("{}", report.json());
+        reports.push(report);
     }
-    if is_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let together = Together::of(effort, &reports);
+    if is_all {
+        println!("{}", together.json());
+    }
+    if together.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
