@@ -34,8 +34,20 @@ pub(super) fn push(out: &mut Vec<u8>, entry: &Entry) {
     out.extend_from_slice(&entry.body);
 }
 
+/// What bytes are read from.
+pub(super) trait Read {
+    /// Fills a buffer with what stands at a place.
+    fn fill(&mut self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+}
+
+impl Read for &File {
+    fn fill(&mut self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_exact_at(bytes, offset)
+    }
+}
+
 /// Reads what stands at a place.
-pub(super) fn read_at(file: &File, offset: u64, file_bytes: u64) -> io::Result<At> {
+pub(super) fn read_at(mut from: impl Read, offset: u64, file_bytes: u64) -> io::Result<At> {
     let left = file_bytes.saturating_sub(offset);
     if left == 0 {
         return Ok(At::End);
@@ -44,10 +56,10 @@ pub(super) fn read_at(file: &File, offset: u64, file_bytes: u64) -> io::Result<A
         return Ok(At::Broken);
     }
     let mut head = [0; HEAD];
-    file.read_exact_at(&mut head, offset)?;
+    from.fill(&mut head, offset)?;
     let Some((covered, crc)) = plausible(head, left) else { return Ok(At::Broken) };
     let mut frame = vec![0; covered];
-    file.read_exact_at(&mut frame, offset + HEAD as u64)?;
+    from.fill(&mut frame, offset + HEAD as u64)?;
     if crc32fast::hash(&frame) != crc {
         return Ok(At::Broken);
     }

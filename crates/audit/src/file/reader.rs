@@ -4,6 +4,7 @@
 //! place; who must not pass over damage stops at the first error.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,10 +26,67 @@ pub struct ArchiveReader {
 #[derive(Debug)]
 struct Open {
     path: Arc<PathBuf>,
-    file: File,
+    file: Ahead,
     /// The size when the file was opened; a writer may be adding to it.
     bytes: u64,
     offset: u64,
+}
+
+/// A file that is read in large pieces: one call of the system for many entries.
+#[derive(Debug)]
+struct Ahead {
+    file: File,
+    /// What was read last, and where it begins.
+    bytes: Vec<u8>,
+    begin: u64,
+}
+
+impl Ahead {
+    const fn new(file: File) -> Self {
+        Self { file, bytes: Vec::new(), begin: 0 }
+    }
+
+    /// Returns as many bytes from a place on, if they have been read.
+    fn held(&self, offset: u64, count: usize) -> Option<&[u8]> {
+        let from = usize::try_from(offset.checked_sub(self.begin)?).ok()?;
+        self.bytes.get(from..from.checked_add(count)?)
+    }
+
+    /// Reads a piece from a place on, shorter at the end of the file.
+    fn read(&mut self, offset: u64) -> io::Result<()> {
+        self.bytes.resize(PIECE_BYTES, 0);
+        self.begin = offset;
+        let mut have = 0;
+        while let Some(rest) = self.bytes.get_mut(have..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, offset + have as u64) {
+                Ok(0) => break,
+                Ok(count) => have += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.bytes.clear();
+                    return Err(error);
+                }
+            }
+        }
+        self.bytes.truncate(have);
+        Ok(())
+    }
+}
+
+impl frame::Read for &mut Ahead {
+    fn fill(&mut self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        if self.held(offset, bytes.len()).is_none() {
+            self.read(offset)?;
+        }
+        match self.held(offset, bytes.len()) {
+            Some(held) => {
+                bytes.copy_from_slice(held);
+                Ok(())
+            }
+            // Longer than a piece, or behind the end of the file.
+            None => self.file.read_exact_at(bytes, offset),
+        }
+    }
 }
 
 impl ArchiveReader {
@@ -95,7 +153,7 @@ impl Open {
     /// Opens a file past its first bytes; an empty file, as a crash leaves one, has no entries.
     fn begin(path: PathBuf) -> Result<Option<Self>, Damage> {
         let damage = |offset, what| Damage { path: path.clone(), offset, what };
-        let unreadable = |error: std::io::Error| damage(0, Fault::Unreadable(error.kind()));
+        let unreadable = |error: io::Error| damage(0, Fault::Unreadable(error.kind()));
         let file = File::open(&path).map_err(unreadable)?;
         let bytes = file.metadata().map_err(unreadable)?.len();
         if bytes == 0 {
@@ -104,7 +162,7 @@ impl Open {
         match fault_at_start(&file, bytes).map_err(unreadable)? {
             None => {
                 let (path, offset) = (path.into(), MAGIC.len() as u64);
-                Ok(Some(Self { path, file, bytes, offset }))
+                Ok(Some(Self { path, file: Ahead::new(file), bytes, offset }))
             }
             Some(fault) => Err(damage(0, fault)),
         }
@@ -112,17 +170,19 @@ impl Open {
 
     /// Returns the next entry and where it begins.
     fn next(&mut self) -> Option<Result<(u64, Entry), Damage>> {
-        let found = frame::read_at(&self.file, self.offset, self.bytes).and_then(|at| match at {
-            At::End => Ok(None),
-            At::Entry(entry, next) => Ok(Some((next, Ok(entry)))),
-            At::Broken => {
-                let next = frame::find(&self.file, self.offset + 1, self.bytes)?;
-                let bytes = next - self.offset;
-                let torn = next == self.bytes;
-                let what = if torn { Fault::TornTail { bytes } } else { Fault::Broken { bytes } };
-                Ok(Some((next, Err(what))))
-            }
-        });
+        let found =
+            frame::read_at(&mut self.file, self.offset, self.bytes).and_then(|at| match at {
+                At::End => Ok(None),
+                At::Entry(entry, next) => Ok(Some((next, Ok(entry)))),
+                At::Broken => {
+                    let next = frame::find(&self.file.file, self.offset + 1, self.bytes)?;
+                    let bytes = next - self.offset;
+                    let torn = next == self.bytes;
+                    let what =
+                        if torn { Fault::TornTail { bytes } } else { Fault::Broken { bytes } };
+                    Ok(Some((next, Err(what))))
+                }
+            });
         let offset = self.offset;
         let found = match found {
             Ok(None) => return None,
@@ -137,8 +197,11 @@ impl Open {
     }
 }
 
+/// LIMIT: what is read at once.
+const PIECE_BYTES: usize = 64 << 10;
+
 /// Returns what is wrong with the first bytes of a file, if they are not those of an archive.
-pub(super) fn fault_at_start(file: &File, bytes: u64) -> std::io::Result<Option<Fault>> {
+pub(super) fn fault_at_start(file: &File, bytes: u64) -> io::Result<Option<Fault>> {
     let mut start = [0; MAGIC.len()];
     if bytes < start.len() as u64 {
         return Ok(Some(Fault::NotAnArchive));

@@ -62,14 +62,31 @@ pub(super) fn letter(shared: &Shared, letter: DeadLetter) -> Result<Option<Found
 /// Reads audit entries that are no longer in memory.
 pub(super) fn records(shared: &Shared, from: u64, count: usize) -> Result<Vec<Found>, StoreError> {
     let durable = shared.recent.lock().next_seq();
+    if let Some(trail) = shared.trails.take(from)
+        && let Ok(found) = page(shared, trail, (durable, count))
+    {
+        return Ok(found);
+    }
+    // The log may have moved on beneath a reading that paused: it is read anew before that counts.
+    page(shared, AuditTrail::of(shared.folder.clone(), from), (durable, count))
+}
+
+/// Reads a page of the entries before `durable`; the reading is kept if there is more.
+fn page(
+    shared: &Shared,
+    mut trail: AuditTrail,
+    (durable, count): (u64, usize),
+) -> Result<Vec<Found>, StoreError> {
     let mut found = Vec::new();
-    for entry in AuditTrail::of(shared.folder.clone(), from) {
+    while found.len() < count {
+        let Some(entry) = trail.next() else { return Ok(found) };
         let entry = entry.map_err(|damage| StoreError::Corrupt(damage.to_string()))?;
-        if entry.link.seq >= durable || found.len() >= count {
-            break;
+        if entry.link.seq >= durable {
+            return Ok(found);
         }
         found.push(Found::Record(entry));
     }
+    shared.trails.keep(trail);
     Ok(found)
 }
 

@@ -17,6 +17,7 @@ use super::figures::Tallies;
 use super::folder::Folder;
 use super::spares::Spares;
 use super::state::State;
+use super::trail::AuditTrail;
 
 /// What the engine's threads share.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     pub(super) bells: Bells,
     pub(super) recent: Mutex<Recent>,
+    /// Where those who follow the log from disk have come to.
+    pub(super) trails: Trails,
     /// Why no batch is taken any more.
     pub(super) fatal: Arc<Fatal>,
     /// Bytes of batches that wait for the committer.
@@ -80,9 +83,36 @@ impl Recent {
         }
         let first = self.entries.front()?.link.seq;
         let skip = usize::try_from(from.checked_sub(first)?).ok()?;
-        Some(self.entries.iter().skip(skip).take(count).cloned().collect())
+        let end = self.entries.len().min(skip.saturating_add(count));
+        Some(self.entries.range(skip.min(end)..end).cloned().collect())
     }
 }
+
+/// Readings of the log that go on with the next page; finding a place anew means to read the file
+/// or segment from its beginning.
+#[derive(Debug, Default)]
+pub(super) struct Trails(Mutex<VecDeque<AuditTrail>>);
+
+impl Trails {
+    /// Takes the reading that has come to an entry.
+    pub(super) fn take(&self, from: u64) -> Option<AuditTrail> {
+        let mut trails = self.0.lock();
+        let at = trails.iter().position(|trail| trail.next_seq() == from)?;
+        trails.remove(at)
+    }
+
+    /// Keeps a reading; the oldest gives way.
+    pub(super) fn keep(&self, trail: AuditTrail) {
+        let mut trails = self.0.lock();
+        if trails.len() >= TRAILS_MAX {
+            trails.pop_front();
+        }
+        trails.push_back(trail);
+    }
+}
+
+/// LIMIT: readings that are kept, each with an open file and a piece of it.
+const TRAILS_MAX: usize = 2;
 
 /// LIMIT: memory for the newest entries.
 const BYTES_MAX: usize = 4 << 20;

@@ -23,7 +23,7 @@ use super::folder::Folder;
 use super::group::Request;
 use super::log::{Log, LogEnd, Tools};
 use super::recovery::{Recovered, recover};
-use super::shared::{Recent, Shared};
+use super::shared::{Recent, Shared, Trails};
 use super::spares::Spares;
 use super::{OpenError, Options};
 
@@ -117,6 +117,7 @@ pub(super) fn start(
         state: Mutex::new(snapshot.state),
         bells: Bells::default(),
         recent: Mutex::new(Recent::new(chain.next_seq())),
+        trails: Trails::default(),
         fatal,
         waiting_bytes: AtomicUsize::new(0),
         active: Mutex::new(Upto { segment: log.end().number, position: log.start() }),

@@ -50,6 +50,11 @@ impl AuditTrail {
         Self { folder, next, source: Source::Unread, last: None, returns: 0 }
     }
 
+    /// Returns the number of the entry that comes next.
+    pub(super) const fn next_seq(&self) -> u64 {
+        self.next
+    }
+
     /// Lists the files that can hold the wanted entry or later ones.
     fn list_archive(&self) -> Result<Source, Damage> {
         let folder = self.folder.audit();

@@ -29,7 +29,7 @@ async fn a_hole_in_records_that_were_not_synced_is_filled_from_the_log() {
     ];
     for hole in holes {
         // As a checkpoint does that loses power before its sync.
-        let (folder, path) = twice().await;
+        let (folder, path) = twice(99).await;
         damage(&path, hole);
         assert_eq!(verified(folder.path()), 99);
         let store = open(folder.path());
@@ -69,10 +69,10 @@ async fn what_only_the_archive_has_is_never_cut() {
     }
 }
 
-/// A store with 99 records in its log, and with a checkpoint that lost its power, in the archive.
-async fn twice() -> (tempfile::TempDir, std::path::PathBuf) {
+/// A store with records in its log, and with a checkpoint that lost its power, in the archive.
+async fn twice(count: u64) -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    commit(&open(folder.path()), 1..100).await;
+    commit(&open(folder.path()), 1..=u128::from(count)).await;
     let path = Folder::new(folder.path()).audit().join(file_name(1));
     let mut writer = ArchiveWriter::open(&path).unwrap();
     for entry in read_audit(folder.path(), 1) {
@@ -82,20 +82,23 @@ async fn twice() -> (tempfile::TempDir, std::path::PathBuf) {
     (folder, path)
 }
 
+/// Records that are more than a reader reads at once.
+const MORE: u64 = 999;
+
 #[tokio::test]
 async fn records_that_are_cut_from_the_archive_while_it_is_read_are_read_from_the_log() {
-    let (folder, path) = twice().await;
+    let (folder, path) = twice(MORE).await;
     let mut trail = read_audit(folder.path(), 1);
     let mut found: Vec<u64> = trail.by_ref().take(5).map(|e| e.unwrap().link.seq).collect();
     // As a start does with what a loss of power has left of the last records.
     damage(&path, |bytes| bytes.truncate(bytes.len() / 2));
     found.extend(trail.map(|entry| entry.unwrap().link.seq));
-    assert_eq!(found, (1..100).collect::<Vec<_>>());
+    assert_eq!(found, (1..=MORE).collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn records_that_are_cut_from_the_archive_and_nowhere_else_are_missed() {
-    let (folder, path) = twice().await;
+    let (folder, path) = twice(MORE).await;
     let mut trail = read_audit(folder.path(), 1);
     assert_eq!(trail.by_ref().take(5).filter_map(Result::ok).count(), 5);
     damage(&path, |bytes| bytes.truncate(bytes.len() / 2));

@@ -130,6 +130,34 @@ async fn the_audit_log_is_read_in_pages_from_memory_archive_and_log_alike() {
 }
 
 #[tokio::test]
+async fn who_follows_the_log_from_disk_reads_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    commit(&open(folder.path()), 1..200).await;
+    // What was there before the start is in memory no more.
+    let store = open(folder.path());
+    checkpoint(&store);
+    let mut next = 1;
+    while next < 230 {
+        let scan = gate::ports::Scan::Records { from: next };
+        let found = store.scan(scan, 20).await.unwrap();
+        for one in &found {
+            let Found::Record(entry) = one else { panic!("{one:?}") };
+            assert_eq!(entry.link.seq, next);
+            next += 1;
+        }
+        let kept = store.shared.trails.take(next);
+        assert!(kept.is_some() || next >= 200, "{next}");
+        kept.into_iter().for_each(|kept| store.shared.trails.keep(kept));
+        if next == 101 {
+            // The log moves on beneath the reading.
+            commit(&store, 200..230).await;
+            checkpoint(&store);
+        }
+    }
+    assert_eq!(next, 230);
+}
+
+#[tokio::test]
 async fn the_audit_log_can_be_read_while_the_server_writes_and_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let small = Options { checkpoint_bytes: 8 << 10, ..options() };
