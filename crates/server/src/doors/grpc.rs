@@ -11,6 +11,7 @@ mod cut;
 mod descriptors;
 mod failures;
 mod frames;
+mod items;
 mod lasting;
 mod mas;
 mod measures;

@@ -151,7 +151,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     })
     .at_most(NOTHING),
     attack!("unread_outcomes", true, &["stalled", "ended"], native::unread_outcomes),
-    attack!("credit_overrun", true, &["credit_exceeded"], native::credit_overrun).at_most(NOTHING),
+    attack!("credit_overrun", false, &["credit_exceeded"], native::credit_overrun).at_most(NOTHING),
+    attack!("tiny_items", true, &["malformed_request"], native::tiny_items).at_most(NOTHING),
     attack!("unread_deliveries", true, &["BACKPRESSURE", "closed"], unread),
     attack!("ping_pong", true, SLOWED, ping_pong),
     attack!("small_messages", false, SLOWED, |t, y| {

@@ -79,6 +79,30 @@ pub(super) async fn credit_overrun(target: Target, tally: Tally) {
     .await;
 }
 
+/// Frames as large as may be of items as small as may be: publishes of two bytes, answers of one,
+/// refusals of two.
+pub(super) async fn tiny_items(target: Target, tally: Tally) {
+    let packed = |bytes: usize| {
+        let mut acks = vec![0x1a];
+        prost::encoding::encode_varint(bytes as u64, &mut acks);
+        acks.resize(acks.len() + bytes, 1);
+        acks
+    };
+    let all: [Bytes; 3] = [
+        message(&[0x12, 0].repeat(FRAME_BYTES / 2)),
+        message(&packed(FRAME_BYTES)),
+        message(&[0x22, 0].repeat(FRAME_BYTES / 2)),
+    ];
+    over_and_over(INTRUDERS, move |task| {
+        let (target, tally, all) = (target.clone(), tally.clone(), all.clone());
+        async move { frames(&target, &tally, task, &all).await }
+    })
+    .await;
+}
+
+/// Below the four megabytes that a frame may have.
+const FRAME_BYTES: usize = 4_000_000;
+
 /// Sends one of the frames in each session, and counts how the gate ends that.
 async fn frames(target: &Target, tally: &Tally, task: usize, all: &[Bytes]) {
     let Some(mut line) = Line::open(target, tally, &intruder(task)).await else { return };

@@ -19,6 +19,7 @@ use tower::Service;
 use super::body::{Bounded, Readers};
 use super::connection::Shared;
 use super::cut::{Cut, Why};
+use super::items::Counted;
 use super::memory::Level;
 use super::peer::Peer;
 use super::share::{Share, Ticket};
@@ -127,7 +128,9 @@ impl Calls {
     {
         let limits = &self.shared.limits;
         // A session is bounded by what its codec and its hello may be, and by its bytes a second.
-        let (mut request, limit) = if kind.is_session() {
+        let (mut request, limit) = if kind == Kind::Native {
+            (request.map(|body| Body::new(Counted::new(body))), Duration::MAX)
+        } else if kind.is_session() {
             (request.map(Body::new), Duration::MAX)
         } else {
             let idle_max = limits.body_idle_timeout;

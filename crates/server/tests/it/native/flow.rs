@@ -54,6 +54,39 @@ async fn who_publishes_beyond_its_credit_is_told_goodbye() {
 }
 
 #[tokio::test]
+async fn a_frame_cannot_bring_a_million_empty_items() {
+    let site = roomy().await;
+    // Two bytes each, two hundred in memory; one byte each, fifty in memory.
+    let publishes = vec![bus::Publish::default(); 1_000_000];
+    let (acks, nacks) = (vec![1; 1_000_000], vec![bus::Nack::default(); 1_000_000]);
+    for (number, frame) in [
+        bus::ClientFrame { publishes, ..Default::default() },
+        bus::ClientFrame { acks, ..Default::default() },
+        bus::ClientFrame { nacks, ..Default::default() },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut a = Native::open(&site, "a", hello(&format!("a{number}"))).await.unwrap();
+        a.say(frame).await;
+        assert_eq!(a.goodbye().await.code, "malformed_request", "{number}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_sent_away_again_and_again_waits() {
+    let site = roomy().await;
+    let begun = tokio::time::Instant::now();
+    for number in 0..7 {
+        let mut a = Native::open(&site, "a", hello(&format!("a{number}"))).await.unwrap();
+        a.publish(vec![publish(1, "b", "{}"); 1_025]).await;
+        assert_eq!(a.goodbye().await.code, "credit_exceeded");
+    }
+    // Five at once, and one in a second.
+    assert!(begun.elapsed() > Duration::from_millis(1_500), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn a_session_begins_with_one_hello_and_ends_with_a_reason() {
     let site = roomy().await;
     let begin = Native::begin(&site, "a", bus::ClientFrame::default()).await;

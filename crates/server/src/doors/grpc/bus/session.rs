@@ -14,7 +14,7 @@ use gate::delivery::{SessionHandle, Wanted};
 use gate::pipeline::Handed;
 use gate::types::{Action, Answer, Hello, Intake, Item, Publish, Refusal, Unavailable};
 use prost::Message as _;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 use wire::palisade::bus::v1 as bus;
 
 use super::super::mas::{apart, mismatch};
@@ -30,6 +30,10 @@ const SETTLING_MAX: usize = 64;
 
 // The time after which a caller may try again what there was no room for.
 const ROOM_WAIT: Duration = Duration::from_millis(200);
+
+// LIMIT: refusals that a session counts as which ends for what its client sent: reading it cost as
+// much, and so did opening it. With the defaults one in a second, and five at once.
+const GOODBYE_REFUSALS: usize = 100;
 
 /// What a session's reading direction works with.
 struct Reading {
@@ -126,31 +130,37 @@ impl Reading {
         let (mut closing, mut ended) = self.session.ending();
         let (mut published, mut settled) = (UnderWay::new(), UnderWay::new());
         let mut next = Some(first);
-        loop {
+        let goodbye = loop {
             if let Some(frame) = next.take()
                 && let Err(goodbye) = self.take(frame, &mut published, &mut settled).await
             {
-                self.outbox.say_goodbye(goodbye);
-                break;
+                break Some((goodbye, GOODBYE_REFUSALS));
             }
             tokio::select! {
                 biased;
                 Some(()) = published.next() => {}
                 Some(()) = settled.next() => {}
-                _closing = closing.wait_for(|closing| *closing) => break,
-                _ended = ended.wait_for(|ended| *ended) => break,
+                _closing = closing.wait_for(|closing| *closing) => break None,
+                _ended = ended.wait_for(|ended| *ended) => break None,
                 frame = incoming.message(), if settled.len() < SETTLING_MAX => match frame {
                     Ok(Some(frame)) => next = Some(frame),
-                    Ok(None) => break,
-                    Err(_unread) => {
-                        self.outbox.say_goodbye(frames::goodbye(&Refusal::MalformedRequest));
-                        break;
+                    Ok(None) => break None,
+                    Err(unread) => {
+                        // It may be the connection that broke, which is nobody's doing.
+                        let is_refused = unread.code() == Code::ResourceExhausted;
+                        let refusals = if is_refused { GOODBYE_REFUSALS } else { 0 };
+                        break Some((frames::goodbye(&Refusal::MalformedRequest), refusals));
                     }
                 },
             }
-        }
+        };
         while published.next().await.is_some() {}
         while settled.next().await.is_some() {}
+        if let Some((goodbye, refusals)) = goodbye {
+            self.hold_back(refusals).await;
+            self.share.judge();
+            self.outbox.say_goodbye(goodbye);
+        }
     }
 
     /// Takes what a frame brings; what is not done then is added to what is under way.
