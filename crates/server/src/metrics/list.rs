@@ -203,6 +203,12 @@ pub(super) fn of_door(door: &DoorMeasures, list: &mut Vec<Metric>) {
             "code",
             &door.failures(),
         ),
+        by(
+            "palisade_connections_cut",
+            "Connections that were ended for what their client did, by reason.",
+            "reason",
+            &door.cuts(),
+        ),
     ]);
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::raw::{Raw, call, closed, data, end, frame};
 use crate::site::{Engine, Plan, Site, within};
 
 pub(crate) const LISTEN: &str = "  operations: { listen: '127.0.0.1:0' }\n";
@@ -89,6 +90,49 @@ async fn metrics_say_what_passed_the_gate() {
     // No agent is named anywhere, and nothing of a payload.
     assert!(!text.contains("536-22") && !text.contains("=\"a\"") && !text.contains("note"));
     drop((a, b));
+}
+
+#[tokio::test]
+async fn connections_that_are_cut_are_counted_by_reason() {
+    let limits = "first_settings_timeout_ms: 1000, idle_frames_per_second: 100, \
+                  refusals_per_second: 1, penalty_ms: 0";
+    let site = Site::open(Plan { limits, server: LISTEN, ..Plan::default() }).await;
+    let address = site.running.operations().unwrap();
+    let cuts = async || {
+        let (_, _, text) = ask(address, "GET /metrics").await;
+        let is_cut = |name: &String| name.starts_with("palisade_connections_cut_total{");
+        samples(&text).into_iter().filter(|(name, _)| is_cut(name)).collect::<Vec<_>>()
+    };
+    let expected = |silent: f64, idle: f64, refusals: f64| {
+        let named = |(reason, count)| {
+            (format!("palisade_connections_cut_total{{reason=\"{reason}\"}}"), count)
+        };
+        let all = [
+            ("deliveries_unread", 0.0),
+            ("no_settings", silent),
+            ("too_many_cancels", 0.0),
+            ("too_many_idle_frames", idle),
+            ("too_many_refusals", refusals),
+        ];
+        all.map(named).to_vec()
+    };
+    assert_eq!(cuts().await, expected(0.0, 0.0, 0.0));
+    closed(&mut site.tls("a").await.unwrap()).await;
+    site.recorded("no_settings").await;
+    assert_eq!(cuts().await, expected(1.0, 0.0, 0.0));
+    let refused = |number: u32| [call(number, "Reply", &[]), data(number, b""), end(number)];
+    let refused: Vec<u8> = (0..40).flat_map(|number| refused(2 * number + 1).concat()).collect();
+    let pings = frame(6, 0, 0, &[7; 8]).repeat(2_000);
+    for flood in [&pings, &pings, &refused] {
+        let mut raw = Raw::open(&site, "b").await;
+        drop(raw.stream.write_all(flood).await);
+        closed(&mut raw.stream).await;
+    }
+    site.recorded("too_many_refusals").await;
+    assert_eq!(cuts().await, expected(1.0, 2.0, 1.0));
+    // Who leaves as he should is not counted.
+    site.connect("a").await.unwrap().close().await;
+    assert_eq!(cuts().await, expected(1.0, 2.0, 1.0));
 }
 
 #[tokio::test]

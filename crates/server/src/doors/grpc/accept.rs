@@ -110,12 +110,12 @@ impl Listener {
             of_identity: Places::new(limits.connections_per_identity_max, 1),
             shares: Shares::new(limits),
             failures: Failures::default(),
-            measures: Arc::clone(&self.measures),
             shared: Shared {
                 gate: Arc::clone(&self.gate),
                 routes: self.routes.clone(),
                 limits,
                 memory: self.watch_memory(closing),
+                measures: Arc::clone(&self.measures),
                 background: Arc::clone(&self.background),
                 turns: Arc::default(),
                 closing: closing.clone(),
@@ -192,7 +192,6 @@ struct Door {
     of_identity: Arc<Places<String>>,
     shares: Shares,
     failures: Failures,
-    measures: Arc<DoorMeasures>,
     shared: Shared,
 }
 
@@ -218,7 +217,7 @@ impl Door {
                 return self.record(address, failed).await;
             }
         };
-        let _connected = self.measures.connected();
+        let _connected = self.shared.measures.connected();
         let chain = identity::peer_chain(stream.get_ref().1);
         let Some(leaf) = chain.first() else { return };
         let caller = self.identifier.identify(leaf, &in_force.trust);
@@ -310,7 +309,7 @@ impl Door {
     /// Returns the call that stands for a failed connection, if it is to be recorded.
     fn failure(&self, address: SocketAddr, Failed { code, reason }: Failed<'_>) -> Option<Call> {
         tracing::debug!(%address, code, reason, "a connection failed");
-        self.measures.failed(code);
+        self.shared.measures.failed(code);
         let unrecorded = self.failures.admit(self.shared.gate.now())?;
         let mut reason = reason.to_owned();
         if unrecorded > 0 {

@@ -17,6 +17,7 @@ use super::Routes;
 use super::body::Readers;
 use super::calls::Calls;
 use super::cut::{Cut, Why};
+use super::measures::DoorMeasures;
 use super::memory::Memory;
 use super::metered::Metered;
 use super::peer::Peer;
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     pub(super) routes: Routes,
     pub(super) limits: ServerLimits,
     pub(super) memory: Memory,
+    pub(super) measures: Arc<DoorMeasures>,
     /// Where handshakes are done.
     pub(super) background: Arc<Background>,
     /// How those are served who do too much.
@@ -63,6 +65,7 @@ pub(super) async fn serve(
     let work = Box::pin(transport(shared.clone(), stream, who, trust_ends));
     shared.turns.drive(&share, work).await;
     if let Some(why) = cut.why() {
+        shared.measures.cut(why);
         if why.is_abuse() {
             share.punish();
         }

@@ -23,7 +23,11 @@ pub(super) enum Why {
 }
 
 impl Why {
-    /// Returns the stable code that stands in the record.
+    /// Every reason there is.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Silent, Self::IdleFrames, Self::Cancels, Self::Refusals, Self::Stalled];
+
+    /// Returns the stable code that stands in the record, and in the metrics.
     pub(super) const fn code(self) -> &'static str {
         match self {
             Self::Silent => "no_settings",

@@ -1,10 +1,12 @@
-//! The numbers of the door: connections and those that failed.
+//! The numbers of the door: connections, those that failed and those that were ended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gate::observe::Counters;
+
+use super::cut::Why;
 
 /// What the door counts.
 #[derive(Debug, Default)]
@@ -13,6 +15,7 @@ pub(crate) struct DoorMeasures {
     handshakes: AtomicU64,
     // LIMIT: codes, all of them the program's own.
     failures: Counters<32>,
+    cuts: Counters<{ Why::ALL.len() }>,
 }
 
 impl DoorMeasures {
@@ -29,6 +32,19 @@ impl DoorMeasures {
     /// Returns how many connections failed, by code.
     pub(crate) fn failures(&self) -> BTreeMap<String, u64> {
         self.failures.read()
+    }
+
+    /// Returns how many connections were ended for what their client did, by the reason's code;
+    /// each reason is there, so that its first one is seen to be one more.
+    pub(crate) fn cuts(&self) -> BTreeMap<String, u64> {
+        let mut cuts = BTreeMap::from(Why::ALL.map(|why| (why.code().to_owned(), 0)));
+        self.cuts.add_to(&mut cuts);
+        cuts
+    }
+
+    /// Counts a connection that was ended for what its client did.
+    pub(super) fn cut(&self, why: Why) {
+        self.cuts.count(why.code());
     }
 
     /// Counts a connection that failed.
