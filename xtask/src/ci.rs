@@ -165,6 +165,7 @@ const STEPS: &[Step] = &[
         .with(&[("RUSTDOCFLAGS", "-D warnings")]),
     Step::cargo("examples", &["build", "--workspace", "--examples"]),
     Step::cargo("binary", &["build", "--release", "-p", "palisade"]),
+    Step::cargo("instructions", &["xtask", "instructions"]),
     Step::cargo("integration", &["test", "--workspace", "--test", "it"]),
     Step::cargo("suites", &["xtask", "suite", "all", "--short"]),
     Step::cargo("fuzz", &["xtask", "fuzz", "--seconds", "5"]),

@@ -56,7 +56,7 @@ pub(crate) fn run(root: &Path, asked: &Asked) -> Result<ExitCode> {
     for (stage, count) in &counts {
         let expected = expected.get(stage).with_context(|| format!("{FILE} has no `{stage}`"))?;
         let (verdict, text) = judge(*count, *expected);
-        eprintln!("instructions {stage:<12} {count:>9} a message, {expected:>9} expected: {text}");
+        eprintln!("instructions {stage:<12} {count:>9} a turn, {expected:>9} expected: {text}");
         is_green &= verdict;
     }
     Ok(if is_green { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -111,6 +111,7 @@ const STAGES: &[(&str, u32)] = &[
     ("record", 100),
     ("chain", 100),
     ("way", 50),
+    ("native", 3),
 ];
 
 #[cfg(test)]

@@ -55,6 +55,10 @@ enum Stage {
     Stored,
     /// Likewise, 64 messages at a time.
     StoredBatch,
+    /// As `way`, of messages that a native session publishes 64 at a time, with keys.
+    Native,
+    /// Likewise, over the store of the product with fsync.
+    StoredNative,
 }
 
 /// The figures of one stage.
@@ -192,6 +196,8 @@ impl Stage {
             Self::Way => way(runtime, Keeps::Model, 1)?,
             Self::Stored => way(runtime, Keeps::Embedded, 1)?,
             Self::StoredBatch => way(runtime, Keeps::Embedded, 64)?,
+            Self::Native => native(runtime, Keeps::Model, 64)?,
+            Self::StoredNative => native(runtime, Keeps::Embedded, 64)?,
         })
     }
 }
@@ -199,6 +205,11 @@ impl Stage {
 fn way(runtime: &Runtime, keeps: Keeps, at_once: u32) -> anyhow::Result<Work<'_>> {
     let mut engine = runtime.block_on(Engine::start(keeps, Vec::new()))?;
     Ok((Box::new(move || runtime.block_on(engine.pass(at_once))), at_once))
+}
+
+fn native(runtime: &Runtime, keeps: Keeps, at_once: u32) -> anyhow::Result<Work<'_>> {
+    let mut engine = runtime.block_on(Engine::start(keeps, Vec::new()))?;
+    Ok((Box::new(move || runtime.block_on(engine.pass_together(at_once))), at_once))
 }
 
 fn authorize() -> impl FnMut() -> anyhow::Result<()> {

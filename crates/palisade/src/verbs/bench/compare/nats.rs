@@ -64,7 +64,7 @@ pub(super) fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
             Err(Failure::usage("peer_missing", text).into())
         };
     }
-    // The path first: whoever has put another server there means it.
+    // Ours first: what another program on the path is, nobody knows.
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).map(|folder| folder.join(PROGRAM));
     let venv = Path::new("target/interop-venv/bin").join(PROGRAM);

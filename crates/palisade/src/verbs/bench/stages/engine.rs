@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use gate::delivery::{Session, SessionHandle, Settled};
+use gate::delivery::{Session, SessionHandle, Settled, Wanted};
 use gate::observe::{MessageStep, Observed, Stage};
 use gate::ports::{Clock, Ids, Observer, Store};
 use gate::types::{
-    Action, AgentId, Answer, Call, Caller, Hello, Intake, Outgoing, Principal, PrincipalKind,
-    Timestamp, TraceContext,
+    Action, AgentId, Answer, Call, Caller, Hello, Intake, Item, Outgoing, Principal, PrincipalKind,
+    Publish, Timestamp, TraceContext,
 };
 use gate::{Gate, Parts};
 use store::{Bounds, Durability, Embedded, Memory, Options};
@@ -38,8 +38,7 @@ pub(super) struct Engine {
     gate: Arc<Gate>,
     receiver: Session,
     answers: SessionHandle,
-    /// Keeps the sender connected.
-    _sender: Session,
+    sender: Session,
     next: u64,
     /// The store that has files and threads.
     files: Option<Arc<Embedded>>,
@@ -79,7 +78,7 @@ impl Engine {
         let sender = open(&gate, SENDER).await?;
         let receiver = open(&gate, RECEIVER).await?;
         let answers = receiver.handle();
-        Ok(Self { gate, receiver, answers, _sender: sender, next: 0, files, _folder: folder })
+        Ok(Self { gate, receiver, answers, sender, next: 0, files, _folder: folder })
     }
 
     /// Lets messages go their whole way, so many at once: sent, decided, stored, delivered,
@@ -92,17 +91,36 @@ impl Engine {
         self.deliver(count).await
     }
 
+    /// Does [`pass`](Self::pass) with messages that are published together, as a native session
+    /// does.
+    ///
+    /// # Errors
+    /// Returns an error if one of them is refused or does not arrive.
+    pub(super) async fn pass_together(&mut self, count: u32) -> anyhow::Result<()> {
+        let mut items = Vec::with_capacity(usize::try_from(count)?);
+        for _ in 0..count {
+            self.next += 1;
+            let key = format!("key-{}", self.next);
+            let (trace, wanted) = (TraceContext::default(), Wanted::default());
+            items.push(Item { action: send(self.next), trace, key, ttl: None, wanted });
+        }
+        let publish = Publish { caller: caller(SENDER)?, peer: PEER.to_owned(), items };
+        let handed = self.gate.publish(publish, &self.sender.handle()).await;
+        handed.outcomes().await.into_iter().try_for_each(accepted)?;
+        self.deliver(count).await
+    }
+
     /// Sends messages at once.
     async fn publish(&mut self, count: u32) -> anyhow::Result<()> {
         if count == 1 {
             // As a door does for one call: no task besides that of the gate.
             self.next += 1;
-            return accepted(self.gate.run(send(self.next)?).await);
+            return accepted(self.gate.run(call(SENDER, send(self.next))?).await);
         }
         let mut runs = JoinSet::new();
         for _ in 0..count {
             self.next += 1;
-            let (gate, call) = (Arc::clone(&self.gate), send(self.next)?);
+            let (gate, call) = (Arc::clone(&self.gate), call(SENDER, send(self.next))?);
             runs.spawn(async move { accepted(gate.run(call).await) });
         }
         while let Some(run) = runs.join_next().await {
@@ -216,30 +234,30 @@ async fn open(gate: &Arc<Gate>, agent: &str) -> anyhow::Result<Session> {
     }
 }
 
-fn send(number: u64) -> anyhow::Result<Call> {
+fn send(number: u64) -> Action {
     let message = Outgoing {
         instance: INSTANCE.to_owned(),
         message_type: load::MESSAGE_TYPE.to_owned(),
         payload: load::payload(number),
         hops: None,
     };
-    call(SENDER, Action::Send { target: RECEIVER.to_owned(), message })
+    Action::Send { target: RECEIVER.to_owned(), message }
 }
 
 fn call(agent: &str, action: Action) -> anyhow::Result<Call> {
-    let principal = Principal {
+    let trace = TraceContext::default();
+    Ok(Call { caller: caller(agent)?, peer: PEER.to_owned(), trace, action })
+}
+
+fn caller(agent: &str) -> anyhow::Result<Caller> {
+    Ok(Caller::Verified(Principal {
         kind: PrincipalKind::Agent(AgentId::parse(agent)?),
         spiffe_id: format!("spiffe://mas/agent/{agent}"),
         valid_until: Timestamp::from_micros(u64::MAX),
-    };
-    Ok(Call {
-        caller: Caller::Verified(principal),
-        peer: "127.0.0.1:50000".to_owned(),
-        trace: TraceContext::default(),
-        action,
-    })
+    }))
 }
 
+const PEER: &str = "127.0.0.1:50000";
 const SENDER: &str = "sender";
 const RECEIVER: &str = "receiver";
 const INSTANCE: &str = "bench";
@@ -267,7 +285,8 @@ mod tests {
             let mut engine = Engine::start(keeps, observers).await.unwrap();
             engine.pass(1).await.unwrap();
             engine.pass(70).await.unwrap();
-            assert_eq!(seen.0.lock().unwrap().0, 71, "{keeps:?}");
+            engine.pass_together(70).await.unwrap();
+            assert_eq!(seen.0.lock().unwrap().0, 141, "{keeps:?}");
             let means = seen.take();
             assert!(means[Stage::Inspect.index()] > Duration::ZERO, "{means:?}");
             assert_eq!(seen.take(), [Duration::ZERO; 8]);
