@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use identity::SpiffeId;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -28,11 +29,12 @@ mod held;
 mod keys;
 mod reload;
 mod servers;
+mod tickets;
 mod traffic;
 mod transport;
 mod workload;
 
-use cases::{Case, Expected, Mint};
+use cases::{Case, Expected, Mint, PARTNER, PARTNER_DOMAIN, grammar};
 use connect::{Answer, Asked, Offer};
 
 pub(super) async fn run(effort: Effort, report: &mut Report) -> Result<()> {
@@ -47,6 +49,7 @@ pub(super) async fn run(effort: Effort, report: &mut Report) -> Result<()> {
     report.figure("wrongly_accepted", tally.wrongly_accepted);
     report.figure("wrongly_refused", tally.wrongly_refused);
     reload::run(effort, report).await;
+    tickets::run(report).await;
     Ok(())
 }
 
@@ -147,10 +150,12 @@ fn judge(expected: Expected, asked: &Asked, records: &Records) -> Result<()> {
             ensure!(*answer == Answer::Served, "it was not served: {}", said());
             ensure!(record.is_none(), "it was served, with a refusal on record: {}", said());
         }
-        Expected::Unauthenticated(code) => {
+        Expected::Unauthenticated(code, cause) => {
             let status = Answer::Refused(UNAUTHENTICATED.to_owned(), code.to_owned());
             ensure!(*answer == status, "not refused with `{code}`: {}", said());
-            ensure!(record.is_some_and(|it| it.reason == code), "not on record: {}", said());
+            let record = record.with_context(|| format!("not on record: {}", said()))?;
+            ensure!(record.reason == code, "another reason: {}", said());
+            ensure!(record.said.contains(cause), "`{cause}` is not the cause: {}", said());
         }
         Expected::NoHandshake(cause) => {
             ensure!(matches!(answer, Answer::Closed(_)), "not closed: {}", said());
@@ -162,16 +167,30 @@ fn judge(expected: Expected, asked: &Asked, records: &Records) -> Result<()> {
     Ok(())
 }
 
-/// Makes a site whose gate trusts the authorities of a mint beside its own.
+/// Makes a site whose gate trusts the authorities of a mint beside its own: most for its own trust
+/// domain, one for another domain, and one for the longest domain that there can be.
 fn site(mint: &Mint) -> Result<Site> {
+    let distant = grammar::of_domain_bytes(255);
+    let distant_domain = SpiffeId::parse(&distant)?.trust_domain().to_owned();
     let site = Site::new(&json!({
-        "agents": { "alice": { "allow": ["bob"] }, "bob": { "allow": ["alice"] } },
+        "agents": {
+            "alice": { "allow": ["bob"] },
+            "bob": { "allow": ["alice"] },
+            "partner": { "spiffe_id": PARTNER },
+            "distant": { "spiffe_id": distant },
+            "long": { "spiffe_id": grammar::of_bytes(2_048) },
+        },
         "gateway": { "rate_limit": { "per_minute": 100_000, "per_hour": 100_000 } },
-        "server": { "tls": { "client_ca": AUTHORITIES } },
+        "server": {
+            "tls": { "client_ca": AUTHORITIES },
+            "spiffe": { "federated": { PARTNER_DOMAIN: PARTNERS, distant_domain: DISTANT } },
+        },
     }))?;
     let trusted = [&mint.root, &mint.rsa_root, &mint.constrained_root];
-    let pem: String = trusted.iter().map(|authority| pem(&authority.certificate)).collect();
-    site.write(AUTHORITIES, pem.as_bytes())?;
+    let own: String = trusted.iter().map(|authority| pem(&authority.certificate)).collect();
+    site.write(AUTHORITIES, own.as_bytes())?;
+    site.write(PARTNERS, pem(&mint.partner_root.certificate).as_bytes())?;
+    site.write(DISTANT, pem(&mint.root.certificate).as_bytes())?;
     Ok(site)
 }
 
@@ -220,3 +239,5 @@ const PACE: Duration = Duration::from_millis(60);
 /// The number of the status (`google.rpc.Code`).
 const UNAUTHENTICATED: &str = "16";
 const AUTHORITIES: &str = "authorities.pem";
+const PARTNERS: &str = "partners.pem";
+const DISTANT: &str = "distant.pem";

@@ -2,7 +2,8 @@
 //!
 //! A case is named after its rule: `X1` to `X13` are those for an X.509 SVID that
 //! `docs/security.md` lists, `ID` is the grammar of SPIFFE IDs. A case that must be served stands
-//! beside each family, so that the refusals are not those of a gate that refuses everything.
+//! beside each family, so that the refusals are not those of a gate that refuses everything. Each
+//! refusal has its cause, so that they are not those of another rule either.
 
 use anyhow::Result;
 
@@ -13,7 +14,8 @@ use super::keys::Key;
 use crate::site::unix_now;
 
 mod chain;
-mod grammar;
+mod domains;
+pub(super) mod grammar;
 mod names;
 mod usage;
 
@@ -32,8 +34,9 @@ pub(super) struct Case {
 pub(super) enum Expected {
     /// The call is served, and nothing is on record against it.
     Served,
-    /// The call is answered `UNAUTHENTICATED` with this code, and the record has it too.
-    Unauthenticated(&'static str),
+    /// The call is answered `UNAUTHENTICATED` with this code; the record has it too, and names
+    /// this cause.
+    Unauthenticated(&'static str, &'static str),
     /// The handshake fails; the record names this cause.
     NoHandshake(&'static str),
 }
@@ -51,6 +54,8 @@ pub(super) struct Mint {
     pub(super) constrained_root: Authority,
     /// A good authority below the root.
     pub(super) intermediate: Authority,
+    /// The authority of another trust domain that the gate trusts too.
+    pub(super) partner_root: Authority,
 }
 
 impl Mint {
@@ -64,6 +69,7 @@ impl Mint {
             key: Key::ecdsa()?,
             rsa_root: Draft::authority(now, "RSA root").root(Key::rsa_2048()?)?,
             constrained_root: constrained.root(Key::ecdsa()?)?,
+            partner_root: Draft::authority(now, "partner root").root(Key::ecdsa()?)?,
             root,
             intermediate,
         })
@@ -109,6 +115,7 @@ pub(super) fn all() -> Vec<Case> {
     names::add(&mut all);
     usage::add(&mut all);
     chain::add(&mut all);
+    domains::add(&mut all);
     grammar::add(&mut all);
     all
 }
@@ -126,5 +133,8 @@ fn of_names(id: &str, names: Vec<Der>, expected: Expected) -> Case {
     case(id, expected, move |mint| mint.show(&mint.named(&names)))
 }
 
-/// The agent of all cases, which is allowed to ask.
+/// The agent of most cases, which is allowed to ask.
 pub(super) const ID: &str = "spiffe://mas/agent/alice";
+/// An agent of another trust domain, which is allowed to ask.
+pub(super) const PARTNER: &str = "spiffe://other.org/billing";
+pub(super) const PARTNER_DOMAIN: &str = "other.org";

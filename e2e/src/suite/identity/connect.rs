@@ -15,6 +15,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::der::Der;
 use super::keys::{HandshakeKey, Key};
@@ -88,6 +89,11 @@ fn client(offer: Offer, shown: Option<&Shown>) -> Result<ClientConfig> {
 async fn call(stream: TcpStream, to: SocketAddr, config: ClientConfig) -> Result<Answer> {
     let name = ServerName::IpAddress(to.ip().into());
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    call_over(stream, to).await
+}
+
+/// Asks for the agent's state over a connection whose handshake is done.
+pub(super) async fn call_over(stream: TlsStream<TcpStream>, to: SocketAddr) -> Result<Answer> {
     let (mut sender, connection) = h2::client::handshake(stream).await?;
     let exchange = async {
         let request = Request::post(format!("https://{to}{CALL}"))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use palisade_client::{Client, Options};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -22,12 +22,34 @@ pub(super) struct Traffic {
 }
 
 /// What clients sent.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Sent {
     pub(super) requests: u64,
     pub(super) failed: u64,
     /// What one of the failed ones was told.
-    pub(super) failure: Option<String>,
+    failure: Option<String>,
+    /// The ids that were given for the others.
+    accepted: HashSet<String>,
+}
+
+impl Sent {
+    /// Adds what others sent.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            failed: self.failed + other.failed,
+            failure: self.failure.clone().or_else(|| other.failure.clone()),
+            accepted: self.accepted.union(&other.accepted).cloned().collect(),
+        }
+    }
+
+    /// Checks that there was something, and that nothing of it failed.
+    pub(super) fn held(&self) -> Result<()> {
+        let Self { requests, failed, failure, .. } = self;
+        ensure!(*failed == 0, "{failed} requests failed, such as: {failure:?}");
+        ensure!(*requests > 0, "nothing was sent");
+        Ok(())
+    }
 }
 
 impl Traffic {
@@ -39,9 +61,12 @@ impl Traffic {
             let mut sent = Sent::default();
             while !stop.load(Ordering::Relaxed) {
                 sent.requests += 1;
-                if let Err(error) = client.send("sink", "note", &json!({})).await {
-                    sent.failed += 1;
-                    sent.failure = Some(error.to_string());
+                match client.send("sink", "note", &json!({})).await {
+                    Ok(id) => drop(sent.accepted.insert(id.to_string())),
+                    Err(error) => {
+                        sent.failed += 1;
+                        sent.failure = Some(error.to_string());
+                    }
                 }
                 sleep(BETWEEN).await;
             }
@@ -57,14 +82,11 @@ impl Traffic {
         let mut all = Sent::default();
         while let Some(sent) = self.clients.join_next().await {
             let gone = |cause: tokio::task::JoinError| Sent {
-                requests: 0,
                 failed: 1,
                 failure: Some(cause.to_string()),
+                ..Sent::default()
             };
-            let sent = sent.unwrap_or_else(gone);
-            all.failure = all.failure.or(sent.failure);
-            all.requests += sent.requests;
-            all.failed += sent.failed;
+            all = all.and(&sent.unwrap_or_else(gone));
         }
         all
     }
@@ -94,16 +116,19 @@ impl Sink {
         Ok(Self { got, _listening: listening })
     }
 
-    /// Waits until so many messages arrived.
-    pub(super) async fn got(self, messages: u64) -> Result<()> {
-        let wanted = usize::try_from(messages)?;
+    /// Waits until everything arrived that was accepted. More than that may only come of requests
+    /// that failed: anything else was sent twice.
+    pub(super) async fn got(self, sent: &Sent) -> Result<()> {
+        let missing = || sent.accepted.difference(&self.got.lock()).count();
         let arrived = || {
-            let got = self.got.lock().len();
-            async move { Ok((got >= wanted).then_some(())) }
+            let is_there = missing() == 0;
+            async move { Ok(is_there.then_some(())) }
         };
-        eventually("all messages", arrived)
-            .await
-            .with_context(|| format!("{} of {messages} messages arrived", self.got.lock().len()))
+        let waited = eventually("all messages", arrived).await;
+        waited.with_context(|| format!("{} of {} are missing", missing(), sent.accepted.len()))?;
+        let more = u64::try_from(self.got.lock().difference(&sent.accepted).count())?;
+        ensure!(more <= sent.failed, "{more} messages came that nobody sent");
+        Ok(())
     }
 }
 

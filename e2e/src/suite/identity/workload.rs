@@ -29,6 +29,7 @@ pub(super) async fn run(report: &mut Report) {
         Ok(served) => {
             report.figure("workload_rotation_requests", served.requests);
             report.figure("workload_rotation_failed_requests", served.failed);
+            report.figure("workload_rotation_sessions", served.sessions);
             report.figure("workload_cut_ms", served.cut_ms);
             for (id, outcome) in served.cases {
                 report.case(id, outcome);
@@ -42,6 +43,8 @@ pub(super) async fn run(report: &mut Report) {
 struct Served {
     requests: u64,
     failed: u64,
+    /// How often alice came to the gate.
+    sessions: usize,
     cut_ms: u64,
     cases: Vec<(&'static str, Result<()>)>,
 }
@@ -61,8 +64,8 @@ async fn served() -> Result<Served> {
     let mut served = Served::default();
     let ground = Ground::new()?;
     let gate_api = Api::start(&ground.socket("gate"), ground.gate(&[])?)?;
-    let alice_api = Api::start(&ground.socket("alice"), ground.alice()?)?;
     let gate = ground.site.start().await?;
+    let alice_api = Api::start(&ground.socket("alice"), ground.alice(short()?)?)?;
     let alice = Client::connect(ground.by_workload_api(&gate)?).await?;
     served.cases.push(("workload.both-sides", alice.state().await.map(drop).map_err(Into::into)));
     served.cases.push(("workload.other-gate", ground.refuses_another(&gate).await));
@@ -92,6 +95,11 @@ async fn served() -> Result<Served> {
     drop((alice, gate_api, alice_api));
     gate.stop().await?;
     served.cases.push(("workload.on-record", on_record(&ground.site).await));
+    let opened = ground.site.records(&["--event", "session.open", "--agent", "alice"]).await?;
+    served.sessions = opened.len();
+    let moved =
+        if served.sessions >= ROTATIONS { Ok(()) } else { Err(anyhow::anyhow!("she stayed")) };
+    served.cases.push(("workload.rotation-moved", moved));
     Ok(served)
 }
 
@@ -106,14 +114,16 @@ async fn rotate(
     let (mut requests, mut failed) = (0, 0);
     for _round in 0..ROTATIONS {
         gate_api.say(ground.gate(&[])?);
-        alice_api.say(ground.alice()?);
-        let until = Instant::now() + Duration::from_millis(400);
+        alice_api.say(ground.alice(short()?)?);
+        let until = Instant::now() + RENEWED_EVERY;
         while Instant::now() < until {
+            // A unary call, which is not repeated where it may have been taken.
             requests += 1;
             failed += u64::from(alice.state().await.is_err());
             sleep(Duration::from_millis(5)).await;
         }
     }
+    alice_api.say(ground.alice(day()?)?);
     Ok((requests, failed))
 }
 
@@ -188,8 +198,8 @@ impl Ground {
         Ok(X509svidResponse { federated_bundles, ..self.says(GATE, &issued)? })
     }
 
-    fn alice(&self) -> Result<X509svidResponse> {
-        self.says(ALICE, &self.own.issue_agent(&SpiffeId::parse(ALICE)?, day()?)?)
+    fn alice(&self, life: Validity) -> Result<X509svidResponse> {
+        self.says(ALICE, &self.own.issue_agent(&SpiffeId::parse(ALICE)?, life)?)
     }
 
     fn says(&self, id: &str, issued: &Issued) -> Result<X509svidResponse> {
@@ -250,9 +260,17 @@ fn day() -> Result<Validity> {
     Ok(Validity::from_days(unix_now(), 1)?)
 }
 
+/// So short that who has it looks for the next one between two renewals.
+fn short() -> Result<Validity> {
+    let now = unix_now();
+    Ok(Validity { not_before_unix: now - 60, not_after_unix: now + LIFE_SECONDS })
+}
+
 const GATE: &str = "spiffe://mas/gate";
 const ALICE: &str = "spiffe://mas/agent/alice";
 const CAROL: &str = "spiffe://other.org/agent/carol";
 const OTHER: &str = "other.org";
 const LOST: &str = "the Workload API is lost";
 const ROTATIONS: usize = 5;
+const RENEWED_EVERY: Duration = Duration::from_millis(2_000);
+const LIFE_SECONDS: i64 = 6;

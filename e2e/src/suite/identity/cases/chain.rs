@@ -176,7 +176,8 @@ fn extensions(cases: &mut Vec<Case>) {
     cases.push(case("X8.intermediate-unknown-critical", refused, move |mint| {
         mint.show_below(&mint.authority().with(unknown(true)))
     }));
-    cases.push(case("X8.extension-twice", Unauthenticated("invalid_certificate"), move |mint| {
+    let twice = Unauthenticated("invalid_certificate", "an extension stands there twice");
+    cases.push(case("X8.extension-twice", twice, move |mint| {
         mint.show(&mint.leaf().and(unknown(false)).and(unknown(false)))
     }));
 }

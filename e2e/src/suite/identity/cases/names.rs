@@ -15,13 +15,12 @@ pub(super) fn add(cases: &mut Vec<Case>) {
 }
 
 fn one_uri(cases: &mut Vec<Case>) {
-    let refused = Unauthenticated("invalid_spiffe_san");
+    let refused = Unauthenticated("invalid_spiffe_san", SEVERAL);
+    let nameless = Unauthenticated("missing_spiffe_san", NAMELESS);
     let web = || uri("https://mas/agent/alice");
     let bob = || uri("spiffe://mas/agent/bob");
     cases.push(of_names("X1.one", vec![uri(ID)], Served));
-    cases.push(case("X1.no-names", Unauthenticated("missing_spiffe_san"), |mint| {
-        mint.show(&mint.leaf().without(ALT_NAME))
-    }));
+    cases.push(case("X1.no-names", nameless, |mint| mint.show(&mint.leaf().without(ALT_NAME))));
     for (id, names) in [
         ("X1.two-equal", vec![uri(ID), uri(ID)]),
         ("X1.two-different", vec![uri(ID), bob()]),
@@ -36,12 +35,14 @@ fn one_uri(cases: &mut Vec<Case>) {
 }
 
 fn other_kinds(cases: &mut Vec<Case>) {
+    let nameless = Unauthenticated("missing_spiffe_san", NAMELESS);
+    let no_uri = Unauthenticated("invalid_spiffe_san", "none of its names is a URI");
     let others = || vec![dns(b"bob"), mail(), other_name(), address(), directory(), registered()];
     cases.push(of_names("X2.beside-others", [others(), vec![uri(ID)]].concat(), Served));
     cases.push(case("X2.other-common-name", Served, |mint| {
         mint.show(&mint.leaf().subject(common_name("spiffe://mas/agent/bob")))
     }));
-    cases.push(case("X2.only-common-name", Unauthenticated("missing_spiffe_san"), |mint| {
+    cases.push(case("X2.only-common-name", nameless, |mint| {
         mint.show(&mint.leaf().without(ALT_NAME).subject(common_name(ID)))
     }));
     for (id, name) in [
@@ -53,14 +54,15 @@ fn other_kinds(cases: &mut Vec<Case>) {
         ("X2.only-directory", directory()),
         ("X2.only-registered", registered()),
     ] {
-        cases.push(of_names(id, vec![name], Unauthenticated("invalid_spiffe_san")));
+        cases.push(of_names(id, vec![name], no_uri));
     }
 }
 
 fn path(cases: &mut Vec<Case>) {
-    let refused = Unauthenticated("invalid_spiffe_format");
-    cases.push(of_names("X3.domain-only", vec![uri("spiffe://mas")], refused));
-    cases.push(of_names("X3.root-path", vec![uri("spiffe://mas/")], refused));
+    let refused = |cause| Unauthenticated("invalid_spiffe_format", cause);
+    let (none, slash) = (refused("it has no path"), refused("the path ends with a slash"));
+    cases.push(of_names("X3.domain-only", vec![uri("spiffe://mas")], none));
+    cases.push(of_names("X3.root-path", vec![uri("spiffe://mas/")], slash));
 }
 
 fn empty_subject(cases: &mut Vec<Case>) {
@@ -71,32 +73,35 @@ fn empty_subject(cases: &mut Vec<Case>) {
     cases.push(case("X11.critical", Served, move |mint| {
         mint.show(&mint.leaf().subject(der::sequence(&[])).with(names(true)))
     }));
-    cases.push(case("X11.not-critical", Unauthenticated("invalid_certificate"), move |mint| {
+    let refused = Unauthenticated("invalid_certificate", "alternative names are not critical");
+    cases.push(case("X11.not-critical", refused, move |mint| {
         mint.show(&mint.leaf().subject(der::sequence(&[])).with(names(false)))
     }));
 }
 
 fn encoding(cases: &mut Vec<Case>) {
-    let format = Unauthenticated("invalid_spiffe_format");
-    for (id, text) in [
-        ("X13.nul-at-the-end", &b"spiffe://mas/agent/alice\0"[..]),
-        ("X13.nul-in-the-middle", b"spiffe://mas/agent/alice\0.evil"),
-        ("X13.line-feed", b"spiffe://mas/agent/alice\n"),
-        ("X13.tab", b"spiffe://mas/agent/\talice"),
-        ("X13.delete", b"spiffe://mas/agent/alice\x7f"),
-        ("X13.utf8", "spiffe://mas/agent/älice".as_bytes()),
-        ("X13.look-alike", "spiffe://mas/agent/аlice".as_bytes()),
-        ("X13.right-to-left", "spiffe://mas/agent/\u{202e}ecila".as_bytes()),
+    let format = |cause| Unauthenticated("invalid_spiffe_format", cause);
+    let (at_19, at_24) = ("forbidden character at byte 19;", "forbidden character at byte 24;");
+    for (id, text, cause) in [
+        ("X13.nul-at-the-end", &b"spiffe://mas/agent/alice\0"[..], at_24),
+        ("X13.nul-in-the-middle", b"spiffe://mas/agent/alice\0.evil", at_24),
+        ("X13.line-feed", b"spiffe://mas/agent/alice\n", at_24),
+        ("X13.tab", b"spiffe://mas/agent/\talice", at_19),
+        ("X13.delete", b"spiffe://mas/agent/alice\x7f", at_24),
+        ("X13.utf8", "spiffe://mas/agent/älice".as_bytes(), at_19),
+        ("X13.look-alike", "spiffe://mas/agent/аlice".as_bytes(), at_19),
+        ("X13.right-to-left", "spiffe://mas/agent/\u{202e}ecila".as_bytes(), at_19),
     ] {
-        cases.push(of_names(id, vec![uri(text)], format));
+        cases.push(of_names(id, vec![uri(text)], format(cause)));
     }
-    let san = Unauthenticated("invalid_spiffe_san");
-    cases.push(of_names("X13.latin-1", vec![uri(b"spiffe://mas/agent/\xe4lice")], san));
-    cases.push(of_names("X13.overlong", vec![uri(b"spiffe://mas/agent/\xc1\xa1lice")], san));
-    cases.push(of_names("X13.60-kilobytes", vec![long(60 << 10)], format));
+    let no_text = Unauthenticated("invalid_spiffe_san", "the URI is not text");
+    cases.push(of_names("X13.latin-1", vec![uri(b"spiffe://mas/agent/\xe4lice")], no_text));
+    cases.push(of_names("X13.overlong", vec![uri(b"spiffe://mas/agent/\xc1\xa1lice")], no_text));
+    let too_long = format("at most 2048 are accepted");
+    cases.push(of_names("X13.60-kilobytes", vec![long(60 << 10)], too_long));
     cases.push(of_names("X13.1-megabyte", vec![long(1 << 20)], NoHandshake("TooLarge")));
-    let many = vec![uri(ID); 2_000];
-    cases.push(of_names("X13.two-thousand", many, san));
+    let several = Unauthenticated("invalid_spiffe_san", SEVERAL);
+    cases.push(of_names("X13.two-thousand", vec![uri(ID); 2_000], several));
 }
 
 fn structure(cases: &mut Vec<Case>) {
@@ -115,7 +120,7 @@ fn structure(cases: &mut Vec<Case>) {
         }));
     }
     // The tag of a URI with the bit that says that elements are inside.
-    let broken = Unauthenticated("invalid_certificate");
+    let broken = Unauthenticated("invalid_certificate", "a URI is not written as text");
     cases.push(of_names("X13.element-inside", vec![der::explicit(6, &der::utf8(ID))], broken));
     cases.push(of_names("X13.constructed", vec![der::explicit(6, ID.as_bytes())], broken));
     cases.push(case("X1.names-twice", NoHandshake("ExtensionValueInvalid"), |mint| {
@@ -153,3 +158,6 @@ fn other_name() -> Der {
 fn long(bytes: usize) -> Der {
     uri(format!("spiffe://mas/agent/{}", "a".repeat(bytes)))
 }
+
+const NAMELESS: &str = "it has no alternative names";
+const SEVERAL: &str = "there are several URIs";

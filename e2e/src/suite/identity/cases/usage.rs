@@ -34,22 +34,25 @@ fn authority(cases: &mut Vec<Case>) {
 }
 
 fn key_usage(cases: &mut Vec<Case>) {
-    let refused = Unauthenticated("invalid_certificate");
+    let refused = |cause| Unauthenticated("invalid_certificate", cause);
+    let signs = refused("it allows signing certificates or revocation lists");
+    let idle = refused("it does not allow digital signatures");
     for (id, is_critical, numbers, expected) in [
-        ("X5.sign-certificates", true, &[SIGN, SIGN_CERTIFICATES][..], refused),
-        ("X5.sign-lists", true, &[SIGN, SIGN_LISTS], refused),
-        ("X5.sign-both", true, &[SIGN, SIGN_CERTIFICATES, SIGN_LISTS], refused),
+        ("X5.sign-certificates", true, &[SIGN, SIGN_CERTIFICATES][..], signs),
+        ("X5.sign-lists", true, &[SIGN, SIGN_LISTS], signs),
+        ("X5.sign-both", true, &[SIGN, SIGN_CERTIFICATES, SIGN_LISTS], signs),
         ("X6.more", true, &[SIGN, ENCIPHER, AGREE], Served),
-        ("X6.not-critical", false, &[SIGN], refused),
-        ("X6.only-encipher", true, &[ENCIPHER], refused),
-        ("X6.nothing", true, &[], refused),
+        ("X6.not-critical", false, &[SIGN], refused("it is not critical")),
+        ("X6.only-encipher", true, &[ENCIPHER], idle),
+        ("X6.nothing", true, &[], idle),
     ] {
         cases.push(case(id, expected, move |mint| {
             mint.show(&mint.leaf().key_usage(is_critical, numbers))
         }));
     }
-    cases.push(case("X6.absent", refused, |mint| mint.show(&mint.leaf().without(KEY_USAGE))));
-    cases.push(case("X6.malformed", refused, |mint| {
+    let absent = refused("key usage is not that of an agent: it is absent");
+    cases.push(case("X6.absent", absent, |mint| mint.show(&mint.leaf().without(KEY_USAGE))));
+    cases.push(case("X6.malformed", refused("an extension is malformed"), |mint| {
         let value = der::boolean(true);
         mint.show(&mint.leaf().with(Extension { oid: KEY_USAGE, is_critical: true, value }))
     }));
