@@ -105,7 +105,7 @@ impl Found {
         report: &mut Report,
         (ground, load): (&Ground, &Load),
     ) -> Result<()> {
-        let window = Duration::from_millis(if effort.is_short { 1_000 } else { 4_000 });
+        let window = Duration::from_millis(if effort.is_short { 900 } else { 4_000 });
         let windows = usize::try_from(effort.rounds(2, 5))?;
         let plan = Plan { window, windows };
         // The first messages find cold caches.

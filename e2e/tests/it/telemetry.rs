@@ -14,6 +14,7 @@ use serde_json::json;
 use self::collector::Collector;
 
 #[path = "../../../crates/telemetry/tests/it/collector.rs"]
+#[expect(dead_code, reason = "it speaks TLS too, which the tests beside it try")]
 mod collector;
 
 const STAGES: [&str; 8] = [

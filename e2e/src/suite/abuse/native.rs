@@ -1,6 +1,7 @@
 //! Attacks by the native session: by what its frames say, in HTTP/2 without fault.
 
 use std::future::poll_fn;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -29,10 +30,15 @@ async fn open(line: &mut Line, number: u32) -> Option<(ResponseFuture, SendStrea
     (written == Written::Whole).then_some((response, sending))
 }
 
-/// Makes a frame of so many small messages to an agent that is not there.
-fn publishes(from: u64, count: u64) -> Bytes {
-    let publish = |item| bus::Publish { item, target_id: "sink".to_owned(), ..Default::default() };
-    let publishes = (from..from + count).map(publish).collect();
+/// Makes a frame of so many messages to an agent that is not there, each with a text of so many
+/// bytes.
+fn publishes(items: Range<u64>, bytes: usize) -> Bytes {
+    let payload = Bytes::from(format!("{{\"text\":\"{}\"}}", "x".repeat(bytes)));
+    let publish = |item| {
+        let (target_id, payload) = ("sink".to_owned(), payload.clone());
+        bus::Publish { item, target_id, payload, ..Default::default() }
+    };
+    let publishes = items.map(publish).collect();
     message(&bus::ClientFrame { publishes, ..Default::default() }.encode_to_vec())
 }
 
@@ -46,7 +52,7 @@ pub(super) async fn unread_outcomes(target: Target, tally: Tally) {
                 let Some((response, mut sending)) = open(&mut line, number).await else { return };
                 let mut item = 0;
                 let written = loop {
-                    match write(&mut sending, publishes(item, 100)).await {
+                    match write(&mut sending, publishes(item..item + 100, 1_000)).await {
                         Written::Whole => item += 100,
                         ended @ (Written::Stalled | Written::Ended) => break ended,
                     }
@@ -74,7 +80,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn credit_overrun(target: Target, tally: Tally) {
     over_and_over(INTRUDERS, move |task| {
         let (target, tally) = (target.clone(), tally.clone());
-        async move { frames(&target, &tally, task, &[publishes(0, 1_100)]).await }
+        async move { frames(&target, &tally, task, &[publishes(0..1_100, 0)]).await }
     })
     .await;
 }

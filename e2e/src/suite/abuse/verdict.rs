@@ -72,12 +72,16 @@ impl Noticed {
     }
 
     /// Returns what several tries say together: a machine that does other things too makes
-    /// single ones worthless, so one that held stands, and one that was not is held against it
-    /// only if none did.
+    /// single ones worthless, so one that held stands, and harm is what every one of them shows.
     pub(super) fn together(tries: impl Iterator<Item = Self>) -> Self {
         let tries: Vec<Self> = tries.collect();
-        let order = [Self::Nothing, Self::Waits];
-        order.into_iter().find(|one| tries.contains(one)).unwrap_or(Self::Unknown)
+        if tries.contains(&Self::Nothing) {
+            Self::Nothing
+        } else if tries.contains(&Self::Unknown) || tries.is_empty() {
+            Self::Unknown
+        } else {
+            Self::Waits
+        }
     }
 }
 
@@ -100,12 +104,12 @@ mod tests {
     }
 
     #[test]
-    fn of_several_tries_one_that_held_stands_and_one_that_could_not_be_measured_says_nothing() {
+    fn of_several_tries_one_that_held_stands_and_harm_is_what_all_of_them_show() {
         use Noticed::{Nothing, Unknown, Waits};
         let together = |tries: &[Noticed]| Noticed::together(tries.iter().copied());
         assert_eq!(together(&[Waits, Unknown, Nothing]), Nothing);
-        assert_eq!(together(&[Unknown, Waits, Unknown]), Waits);
-        assert_eq!(together(&[Unknown, Unknown]), Unknown);
+        assert_eq!(together(&[Unknown, Waits, Unknown]), Unknown);
+        assert_eq!(together(&[Waits, Waits, Waits]), Waits);
     }
 
     #[test]
