@@ -16,6 +16,11 @@ impl Chance {
         Self(Rng::with_seed(rng.u64(..)))
     }
 
+    /// Returns a source of its own for something that goes on beside this.
+    pub(crate) fn another(&mut self) -> Self {
+        Self(Rng::with_seed(self.0.u64(..)))
+    }
+
     /// Returns true so many times in a hundred.
     pub(crate) fn percent(&mut self, percent: u32) -> bool {
         self.0.u32(0..100) < percent

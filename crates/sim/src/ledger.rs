@@ -20,6 +20,10 @@ pub struct Figures {
     pub unknown: usize,
     /// Calls that were refused.
     pub refused: usize,
+    /// Items that the gate knew by their key.
+    pub repeats: usize,
+    /// Requests that never arrived.
+    pub lost: usize,
     /// Deliveries, repeated ones too.
     pub deliveries: usize,
     /// Messages that were delivered.
@@ -35,14 +39,15 @@ pub struct Figures {
 /// The book of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    /// By sender, target and number: whether the attempts may have had an effect.
-    sent: BTreeMap<Sent, Fate>,
+    sent: BTreeMap<Sent, Tried>,
     pub(crate) accepted: BTreeMap<MessageId, Sent>,
     pub(crate) delivered: BTreeMap<MessageId, Received>,
-    /// The number of the latest message that was delivered first, by sender and target.
-    latest: BTreeMap<(AgentId, AgentId), usize>,
     states: BTreeMap<AgentId, States>,
     refused: usize,
+    repeats: usize,
+    lost: usize,
+    /// Messages that came in one frame.
+    frames: Vec<Vec<Sent>>,
     deliveries: usize,
     started: Option<Instant>,
     pub(crate) events: Vec<String>,
@@ -56,12 +61,33 @@ pub(crate) struct Sent {
     pub(crate) number: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    UnderWay,
-    Accepted,
-    Unknown,
-    Refused,
+/// What a sender tried, and what is known of it.
+#[derive(Debug, Clone, Default)]
+struct Tried {
+    is_keyed: bool,
+    /// Whether it may have been taken.
+    is_possible: bool,
+    /// Which message it has made, once that was seen.
+    made: Option<MessageId>,
+    /// When it began: how many events there were. What came to nothing for certain does not count.
+    begun: usize,
+    /// When nothing of it was under way any more.
+    over: Option<usize>,
+    /// When it was handed over first.
+    handed: Option<usize>,
+}
+
+impl Tried {
+    fn begin(&mut self, now: usize, is_keyed: bool) {
+        if !self.is_possible {
+            self.begun = now;
+        }
+        (self.is_keyed, self.over) = (is_keyed, None);
+    }
+
+    fn is_handed_after(&self, other: &Self) -> bool {
+        self.handed.zip(other.handed).is_some_and(|(own, other)| own > other)
+    }
 }
 
 /// What the receiver made of a message.
@@ -83,38 +109,82 @@ struct States {
 const BROKEN_MAX: usize = 20;
 
 impl Ledger {
-    pub(crate) fn sending(&mut self, sender: &AgentId, target: &AgentId, number: usize) {
+    /// Notes that a message is under way, for the first time or again.
+    pub(crate) fn sending(&mut self, key: &Sent, is_keyed: bool) {
+        let Sent { sender, target, number } = key;
         self.event(&format!("{sender} sends {number} to {target}"));
-        self.sent.insert(sent(sender, target, number), Fate::UnderWay);
+        let now = self.events.len();
+        self.sent.entry(key.clone()).or_default().begin(now, is_keyed);
     }
 
-    /// Notes what a sender heard.
-    pub(crate) fn heard(&mut self, key: Sent, is_allowed: bool, heard: &Heard) {
-        let Sent { sender, target, number } = key.clone();
+    /// Notes what a sender heard; of each copy, where there were several.
+    pub(crate) fn heard(&mut self, key: &Sent, is_allowed: bool, heard: &Heard) {
+        let Sent { sender, target, number } = key;
         let fate = match heard {
-            Heard::Yes(Answer::Accepted { message, .. }) => {
+            Heard::Yes(Answer::Accepted { message, duplicate, .. }) => {
                 if !is_allowed {
                     self.broken(format!("{sender} may not send to {target} but did"));
                 }
-                if self.accepted.insert(*message, key.clone()).is_some() {
-                    self.broken(format!("the id {message} was given twice"));
-                }
-                Fate::Accepted
+                self.accepted(key, *message, *duplicate);
+                "accepted"
             }
             Heard::Yes(answer) => {
                 self.broken(format!("a send was answered with {answer:?}"));
-                Fate::Unknown
+                "unknown"
             }
             // What the store said last is not always what it did.
-            Heard::Nothing | Heard::No(Refusal::Unavailable(_)) => Fate::Unknown,
+            Heard::Nothing { may_be_done: true } | Heard::No(Refusal::Unavailable(_)) => {
+                self.sent.entry(key.clone()).or_default().is_possible = true;
+                "unknown"
+            }
+            Heard::Nothing { may_be_done: false } => {
+                self.lost += 1;
+                "lost"
+            }
             Heard::No(refusal) => {
                 self.refused += 1;
-                self.judge(refusal, &key, is_allowed);
-                Fate::Refused
+                self.judge(refusal, key, is_allowed);
+                "refused"
             }
         };
-        self.event(&format!("{sender} hears of {number} to {target}: {fate:?}"));
-        self.sent.insert(key, fate);
+        self.event(&format!("{sender} hears of {number} to {target}: {fate}"));
+    }
+
+    fn accepted(&mut self, key: &Sent, message: MessageId, is_repeat: bool) {
+        self.repeats += usize::from(is_repeat);
+        let tried = self.sent.entry(key.clone()).or_default();
+        let is_keyed = tried.is_keyed;
+        tried.is_possible = true;
+        if is_repeat && !is_keyed {
+            self.broken(format!("{key:?} is a repeat of nothing"));
+        }
+        let known = self.accepted.insert(message, key.clone());
+        if known.is_some_and(|known| known != *key || !is_keyed) {
+            self.broken(format!("the id {message} was given twice"));
+        }
+        self.made(key, message);
+    }
+
+    /// Notes which message a send has made; with a key it is one.
+    fn made(&mut self, key: &Sent, message: MessageId) {
+        let tried = self.sent.entry(key.clone()).or_default();
+        let known = *tried.made.get_or_insert(message);
+        if tried.is_keyed && known != message {
+            self.broken(format!("{key:?} has made two messages with one key"));
+        }
+    }
+
+    /// Notes that nothing of a message is under way any more.
+    pub(crate) fn over(&mut self, key: &Sent) {
+        let now = self.events.len();
+        self.sent.entry(key.clone()).or_default().over = Some(now);
+    }
+
+    /// Notes that messages came to the gate once, in this order.
+    pub(crate) fn in_order(&mut self, messages: &[Sent]) {
+        let is_taken = |key: &&Sent| self.sent.get(key).is_some_and(|tried| tried.made.is_some());
+        let taken: Vec<Sent> = messages.iter().filter(is_taken).cloned().collect();
+        self.frames.push(taken);
     }
 
     fn judge(&mut self, refusal: &Refusal, key: &Sent, is_allowed: bool) {
@@ -162,21 +232,16 @@ impl Ledger {
             bail!("the envelope names another sender: {envelope}");
         }
         let key = sent(&sender, receiver, number);
-        match self.sent.get(&key) {
-            Some(Fate::UnderWay | Fate::Accepted | Fate::Unknown) => {}
-            Some(Fate::Refused) => bail!("{key:?} was refused"),
-            None => bail!("{key:?} was never sent"),
-        }
         self.event(&format!("{receiver} gets {number} of {sender}"));
-        self.deliveries += 1;
-        let received = self.delivered.entry(message).or_default();
-        received.times += 1;
-        if received.times == 1 {
-            let latest = self.latest.insert((sender.clone(), receiver.clone()), number);
-            if latest.is_some_and(|latest| latest > number) {
-                bail!("{number} of {sender} comes behind {latest:?}");
-            }
+        let now = self.events.len();
+        let tried = self.sent.get_mut(&key).with_context(|| format!("{key:?} was never sent"))?;
+        if tried.over.is_some() && !tried.is_possible {
+            bail!("{key:?} was refused, or never arrived");
         }
+        tried.handed.get_or_insert(now);
+        self.made(&key, message);
+        self.deliveries += 1;
+        self.delivered.entry(message).or_default().times += 1;
         Ok(message)
     }
 
@@ -210,9 +275,39 @@ impl Ledger {
         }
     }
 
-    /// Tells whether messages that nobody heard of are possible.
+    /// Checks that messages of one agent to another were handed over in their order first: those
+    /// of one frame, and those that began when others were over.
+    pub(crate) fn check_order(&mut self) {
+        let mut broken = Vec::new();
+        for (first, tried) in &self.sent {
+            let to_same = |(key, _): &(&Sent, &Tried)| {
+                (&key.sender, &key.target) == (&first.sender, &first.target)
+            };
+            for (second, later) in self.sent.iter().filter(to_same) {
+                let is_later = tried.over.is_some_and(|over| over <= later.begun);
+                if is_later && tried.is_handed_after(later) {
+                    broken.push(format!("{first:?} comes behind {}", second.number));
+                }
+            }
+        }
+        for frame in &self.frames {
+            for (place, first) in frame.iter().enumerate() {
+                let rest = frame.iter().skip(place + 1);
+                for second in rest.filter(|second| second.target == first.target) {
+                    let pair = self.sent.get(first).zip(self.sent.get(second));
+                    if pair.is_some_and(|(first, second)| first.is_handed_after(second)) {
+                        broken
+                            .push(format!("{first:?} comes behind {} of its frame", second.number));
+                    }
+                }
+            }
+        }
+        broken.into_iter().for_each(|what| self.broken(what));
+    }
+
+    /// Tells of how many messages nobody knows whether there are any.
     pub(crate) fn unknown(&self) -> usize {
-        self.sent.values().filter(|fate| **fate == Fate::Unknown).count()
+        self.sent.values().filter(|tried| tried.is_possible && tried.made.is_none()).count()
     }
 
     pub(crate) fn broken(&mut self, what: String) {
@@ -233,6 +328,8 @@ impl Ledger {
             accepted: self.accepted.len(),
             unknown: self.unknown(),
             refused: self.refused,
+            repeats: self.repeats,
+            lost: self.lost,
             deliveries: self.deliveries,
             delivered: self.delivered.len(),
             dead,
@@ -247,57 +344,4 @@ pub(crate) fn sent(sender: &AgentId, target: &AgentId, number: usize) -> Sent {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn agent(name: &str) -> AgentId {
-        AgentId::parse(name).unwrap()
-    }
-
-    fn envelope(number: usize) -> Bytes {
-        let id = MessageId::from_random(number as u128).to_string();
-        let data = json!({ "from": "a", "number": number });
-        Bytes::from(json!({ "message_id": id, "sender_id": "a", "data": data }).to_string())
-    }
-
-    fn ledger(numbers: &[usize]) -> Ledger {
-        let mut ledger = Ledger::default();
-        for number in numbers {
-            ledger.sending(&agent("a"), &agent("b"), *number);
-        }
-        ledger
-    }
-
-    #[test]
-    fn a_delivery_out_of_order_is_noted() {
-        let mut ledger = ledger(&[1, 2]);
-        ledger.delivered(&agent("b"), &envelope(2)).unwrap();
-        ledger.delivered(&agent("b"), &envelope(2)).unwrap();
-        assert!(ledger.broken.is_empty(), "{:?}", ledger.broken);
-        ledger.delivered(&agent("b"), &envelope(1)).unwrap_err();
-        assert_eq!(ledger.broken.len(), 1);
-    }
-
-    #[test]
-    fn a_delivery_that_nobody_sent_or_to_another_is_noted() {
-        let mut ledger = ledger(&[1]);
-        ledger.delivered(&agent("b"), &envelope(2)).unwrap_err();
-        ledger.delivered(&agent("c"), &envelope(1)).unwrap_err();
-        assert_eq!(ledger.broken.len(), 2);
-    }
-
-    #[test]
-    fn a_state_that_was_confirmed_may_not_be_gone() {
-        let mut ledger = Ledger::default();
-        for number in [1, 2] {
-            ledger.writing_state(&agent("a"), number);
-        }
-        ledger.wrote_state(&agent("a"), 1);
-        for (found, broken) in [(Some(1), 0), (Some(2), 0), (None, 1), (Some(3), 2)] {
-            ledger.check_state(&agent("a"), found);
-            assert_eq!(ledger.broken.len(), broken, "{found:?}");
-        }
-    }
-}
+mod tests;

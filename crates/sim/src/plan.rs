@@ -26,6 +26,16 @@ pub(crate) struct Plan {
     pub(crate) lag: Duration,
     /// Answers in a hundred that are lost, which tells the caller nothing.
     pub(crate) lost_percent: u32,
+    /// Requests in a hundred that never reach the gate, which tells the caller nothing either.
+    pub(crate) lost_requests_percent: u32,
+    /// How many messages in a hundred go by the native session, with a key.
+    pub(crate) keyed_percent: u32,
+    /// Frames of the native session in a hundred that reach the gate twice, some time apart.
+    pub(crate) twice_percent: u32,
+    /// How many sends of one agent are under way at once, at most.
+    pub(crate) at_once_max: usize,
+    /// Times in a hundred that a connection breaks under a delivery or its answer.
+    pub(crate) cut_percent: u32,
     /// The longest that a receiver works on a message.
     pub(crate) work: Duration,
     pub(crate) receivers: Receivers,
@@ -87,6 +97,11 @@ impl Plan {
             work: Duration::from_millis(1 + chance.below(2_000) as u64),
             receivers,
             events: events(&mut chance),
+            lost_requests_percent: some(&mut chance, 15),
+            keyed_percent: some(&mut chance, 101),
+            twice_percent: some(&mut chance, 50),
+            at_once_max: 1 + chance.below(4),
+            cut_percent: some(&mut chance, 10),
         }
     }
 
@@ -103,7 +118,7 @@ impl Plan {
         self.events.iter().any(|(_, event)| matches!(event, Event::Jump { .. }))
     }
 
-    /// Tells whether a refusal of a receiver, or its silence, can end a message.
+    /// Tells whether a refusal of a receiver, its silence or its loss can end a message.
     pub(crate) fn has_losers(&self) -> bool {
         let Receivers {
             refuse_percent,
@@ -112,6 +127,7 @@ impl Plan {
             ignore_percent,
         } = self.receivers;
         refuse_percent + refuse_for_good_percent + disconnect_percent + ignore_percent > 0
+            || self.cut_percent > 0
             || self.events.iter().any(|(_, event)| matches!(event, Event::Crash { .. }))
     }
 
@@ -140,7 +156,8 @@ impl Plan {
             },
             delivery: DeliverySettings {
                 hops_max: 16,
-                idempotency: Duration::from_secs(86_400),
+                // A retry is known over all jumps of a run.
+                idempotency: EXPIRE_AFTER,
                 idempotency_keys_max: 1_000,
                 max_in_flight: 10,
                 in_flight_bytes_max: 1 << 20,

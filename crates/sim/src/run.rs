@@ -72,7 +72,7 @@ impl Run {
                 id: id.clone(),
                 site: Arc::clone(&self.site),
                 ledger: Arc::clone(&self.ledger),
-                connected: watch::Sender::new(false),
+                connected: watch::Sender::new(None),
                 calm: self.calm.subscribe(),
             });
             let actor = 2 * number as u64 + 10;
@@ -146,6 +146,7 @@ impl Run {
     async fn check(&self) -> Result<Outcome> {
         let allowed = self.check_records().await?;
         let dead = self.check_messages(&allowed).await?;
+        self.ledger.lock().check_order();
         self.check_states().await?;
         let records = self.records().await?.len();
         let ledger = self.ledger.lock();

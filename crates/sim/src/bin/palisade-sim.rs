@@ -51,6 +51,8 @@ struct Totals {
     runs: usize,
     accepted: usize,
     unknown: usize,
+    repeats: usize,
+    lost: usize,
     deliveries: usize,
     dead: usize,
     trace: u32,
@@ -61,6 +63,8 @@ impl Totals {
         self.runs += 1;
         self.accepted += outcome.figures.accepted;
         self.unknown += outcome.figures.unknown;
+        self.repeats += outcome.figures.repeats;
+        self.lost += outcome.figures.lost;
         self.deliveries += outcome.figures.deliveries;
         self.dead += outcome.figures.dead;
         self.trace = outcome.figures.trace;
@@ -73,6 +77,8 @@ impl Totals {
             "runs": self.runs,
             "accepted": self.accepted,
             "unanswered": self.unknown,
+            "repeats": self.repeats,
+            "lost_requests": self.lost,
             "deliveries": self.deliveries,
             "dead_letters": self.dead,
             "last_trace": format!("{:08x}", self.trace),

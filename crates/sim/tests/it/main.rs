@@ -5,13 +5,16 @@ use palisade_sim::run;
 #[test]
 fn no_seed_breaks_a_promise() {
     let runs = std::env::var("PALISADE_SIM_RUNS").ok().and_then(|runs| runs.parse().ok());
-    let mut delivered = 0;
+    let (mut delivered, mut repeats, mut lost) = (0, 0, 0);
     for seed in 1..=runs.unwrap_or(60) {
         let outcome = run(seed).unwrap_or_else(|error| panic!("seed {seed}: {error:#}"));
         assert!(outcome.broken.is_empty(), "palisade-sim --seed {seed}: {:#?}", outcome.broken);
         delivered += outcome.figures.delivered;
+        repeats += outcome.figures.repeats;
+        lost += outcome.figures.lost;
     }
     assert!(delivered > 0, "nothing was ever delivered");
+    assert!(repeats > 0 && lost > 0, "no key was ever repeated, or no request lost");
 }
 
 #[test]
