@@ -26,7 +26,7 @@ use crate::verbs::bench::load;
 /// Where the gate keeps what it must.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keeps {
-    /// In the model store, which has no disk and no thread.
+    /// In the model store, which has no disk and no thread; its own work is counted too.
     Model,
     /// In the store of the product, in a temporary folder, with fsync.
     Embedded,
@@ -66,7 +66,11 @@ impl Engine {
         let folder = tempfile::Builder::new().prefix("palisade-bench-").tempdir()?;
         let mut files = None;
         let store: Arc<dyn Store> = match keeps {
-            Keeps::Model => Arc::new(Memory::new(Bounds::default())),
+            // It copies all that it remembers for each batch, so it must not remember much.
+            Keeps::Model => {
+                let bounds = Bounds { statuses_max: 1, sent_max: 1, ..Bounds::default() };
+                Arc::new(Memory::new(bounds))
+            }
             Keeps::Embedded => {
                 let options = Options { durability: Durability::Fsync, ..Options::default() };
                 let store = Embedded::open(&folder.path().join("data"), options)?;
