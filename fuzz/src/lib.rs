@@ -8,9 +8,13 @@
 //! | `dlp` | JSON text | what comes out is JSON, and is let through when it comes again |
 //! | `config` | YAML text | each error says where and what |
 //! | `log_recovery` | edits of a log | what is opened is an unbroken beginning |
-//! | `http2` | bytes of a client | the server answers the next client |
+//! | `http2` | bytes of a client: calls, sessions | the server answers the next client |
+//! | `note` | notes, proofs, keys | they are written as they were; no key holds for other texts |
+//! | `submission` | what a witness is asked | one history is cosigned, and only forwards |
 //!
 //! `cargo xtask fuzz` runs them; `cargo +nightly fuzz run TARGET` does too.
+
+pub mod signed;
 
 use std::path::Path;
 
