@@ -149,7 +149,7 @@ async fn watch(sessions: &mut JoinSet<anyhow::Result<()>>, time: Duration) -> an
 
 /// The first second connects code paths, fills caches and lets stores make their first files.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// Fewer messages say nothing; the window is measured again and counted to the first, up to a limit.
+/// Fewer messages say nothing: the window is measured again, up to a limit, and added to the first.
 const MESSAGES_MIN: u64 = 100;
 const WINDOWS_MAX: u32 = 10;
 /// LIMIT: how long the last deliveries may take, together with the interval.
