@@ -1,44 +1,57 @@
-//! The lowest priority for the calling thread.
+//! A calling thread that computes only while no other has anything to do.
 //!
-//! Nice 19 and not `SCHED_IDLE`: a thread with a lock that others wait for still gets its
-//! seventieth of a core, so that it lets go; an idle one would get nothing on a machine that is
-//! busy. Also, no call that sets a scheduling class comes without unsafe code.
+//! `SCHED_IDLE` and not merely a low priority: the scheduler lets even a thread of the lowest one
+//! run for milliseconds before another that wakes up takes over, and those are milliseconds of
+//! somebody's message (the slices of EEVDF, Linux since 6.6). Such a thread still gets a small
+//! share of a machine that is busy (sched(7)), so what it does comes to an end.
 
-/// Lowers the priority; where that cannot be done, it stays and the log says so once.
+/// Gives way to every other thread; where that cannot be done, nothing changes and the log says so
+/// once.
 #[cfg(target_os = "linux")]
 pub(super) fn lower() {
     use std::sync::Once;
 
+    use thread_priority::unix::{
+        NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
+        thread_native_id,
+    };
+
     static SAID: Once = Once::new();
-    // Of the thread, although its name speaks of the process (setpriority(2), notes).
-    if let Err(cause) = rustix::process::setpriority_process(None, LOWEST) {
-        SAID.call_once(|| tracing::warn!(%cause, "the slow lane has the usual priority"));
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    let lowest = thread_priority::ThreadPriority::Min;
+    if let Err(cause) = set_thread_priority_and_policy(thread_native_id(), lowest, idle) {
+        SAID.call_once(|| tracing::warn!(?cause, "the slow lane has the usual priority"));
     }
 }
-
-#[cfg(target_os = "linux")]
-const LOWEST: i32 = 19;
 
 /// Does nothing: here priorities are those of whole processes.
 #[cfg(not(target_os = "linux"))]
 pub(super) const fn lower() {}
+
+/// Tells whether the calling thread gives way.
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+pub(super) fn is_lowered() -> bool {
+    use thread_priority::unix::{
+        NormalThreadSchedulePolicy, ThreadSchedulePolicy, thread_schedule_policy,
+    };
+
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    thread_schedule_policy().unwrap() == idle
+}
 
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 
-    fn own() -> i32 {
-        rustix::process::getpriority_process(None).unwrap()
-    }
-
     #[test]
     fn one_thread_is_lowered_and_no_other() {
-        let before = own();
         let lowered = std::thread::spawn(|| {
             lower();
-            own()
+            is_lowered()
         });
-        assert_eq!((lowered.join().unwrap(), own()), (LOWEST, before));
+        assert!(lowered.join().unwrap());
+        assert!(!is_lowered());
     }
 }

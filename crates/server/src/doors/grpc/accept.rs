@@ -88,6 +88,8 @@ impl Listener {
                 door.welcome(stream, address).await;
                 drop(place);
             });
+            // Many may come at once: whoever has a message goes first.
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -267,9 +269,14 @@ impl Door {
             let stream = self.accept(work).await?;
             Ok((stream, in_force))
         };
-        match tokio::time::timeout(self.shared.limits.handshake_timeout, work).await {
+        let mut work = Box::pin(work);
+        match tokio::time::timeout(self.shared.limits.handshake_timeout, &mut work).await {
             Ok(done) => done.map_err(|cause: std::io::Error| cause.to_string()),
-            Err(_elapsed) => Err("the handshake took too long".to_owned()),
+            Err(_elapsed) => {
+                // Those that came together are over together; closing them is work, too.
+                self.shared.turns.queue().await;
+                Err("the handshake took too long".to_owned())
+            }
         }
     }
 
