@@ -20,7 +20,7 @@ use crate::outgoing::Outgoing;
 use crate::payload;
 use crate::sent::Sent;
 use crate::shared::Shared;
-use crate::tracer::{Operation, Tracing};
+use crate::tracer::{Ending, Operation, Tracing};
 
 /// Holds what is the same for every kind of message.
 #[derive(Debug)]
@@ -75,16 +75,20 @@ impl Shared {
         let tracing = self.trace_text(Operation::Send, &target, &mut text);
         if !self.has_outbox() {
             let accepted = self.unary_send(&target, text).await;
-            tracing.ended(&accepted);
+            tracing.accepted(&accepted);
             return Ok(Sent::known(self, accepted));
         }
         let mut publish = text.publish(MessageKind::Send, &target);
         publish.key = key.as_deref().unwrap_or_default();
         publish.receipts = receipts;
         publish.ttl_ms = expires_after.map_or(0, milliseconds);
-        let sent = self.put(&publish, &text.cause, self.deadline()).await;
-        tracing.ended(&sent);
-        sent
+        match self.put(&publish, &text.cause, self.deadline()).await {
+            Ok(sent) => Ok(sent.traced(tracing)),
+            Err(error) => {
+                tracing.end(Ending::Failed(error.code()));
+                Err(error)
+            }
+        }
     }
 
     /// Sends a request and waits for its reply.

@@ -10,6 +10,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::error::Error;
 use crate::message::{Accepted, MessageState, MessageStatus};
 use crate::shared::Shared;
+use crate::tasks;
+use crate::tracer::Tracing;
 
 /// Follows a message that [`Client::publish`](crate::Client::publish) sent.
 ///
@@ -41,6 +43,24 @@ impl Sent {
     ) -> Self {
         let outcome = Outcome::Waiting { number, answer, deadline };
         Self { receipts, outcome, ..Self::known(shared, Err(Error::Closed)) }
+    }
+
+    /// Has the span of the message end with its outcome, whether somebody waits for that or not.
+    pub(crate) fn traced(mut self, tracing: Tracing) -> Self {
+        if let Outcome::Waiting { answer, .. } = &mut self.outcome
+            && tracing.is_on()
+        {
+            let (told, tells) = oneshot::channel();
+            let first = std::mem::replace(answer, tells);
+            tasks::detach("tracing", async move {
+                // Without an answer the span ends as dropped.
+                if let Ok(outcome) = first.await {
+                    tracing.accepted(&outcome);
+                    drop(told.send(outcome));
+                }
+            });
+        }
+        self
     }
 
     pub(crate) fn known(shared: &Arc<Shared>, outcome: Result<Accepted, Error>) -> Self {

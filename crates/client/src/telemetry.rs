@@ -1,4 +1,4 @@
-//! Spans of what a client does, on their way to an OpenTelemetry collector.
+//! Spans and counts of what a client does, on their way to an OpenTelemetry collector.
 //!
 //! Texts that the program or other agents chose are searched for sensitive values before they
 //! leave the process; payloads are never looked at.
@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ::telemetry::{Attribute, Exporter, Kind, Masker, Place, Span, Status};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 pub use ::telemetry::{Endpoint, Headers, Settings, SettingsError};
@@ -16,10 +17,15 @@ use crate::tasks;
 use crate::trace::TraceContext;
 use crate::tracer::{Ending, Operation, Tracer, Underway, Work};
 
-/// Exports spans; share it between the clients of a process.
+mod counts;
+
+use counts::Counts;
+
+/// Exports spans and metrics; share it between the clients of a process.
 #[derive(Debug)]
 pub struct Telemetry {
     exporter: Exporter,
+    counts: Arc<Counts>,
     ended: watch::Receiver<()>,
 }
 
@@ -31,12 +37,15 @@ impl Telemetry {
             settings.instance = Uuid::new_v4().simple().to_string();
         }
         let (exporter, worker) = Exporter::new(settings, Masker::standard());
+        let counts = Arc::new(Counts::new());
+        let counted = Arc::clone(&counts);
+        let worker = worker.reading(Box::new(move || counted.reading()));
         let (running, ended) = watch::channel(());
         tasks::detach("telemetry", async move {
             Box::pin(worker.run()).await;
             drop(running);
         });
-        Arc::new(Self { exporter, ended })
+        Arc::new(Self { exporter, counts, ended })
     }
 
     /// Exports what waits and ends; a collector that does not answer is left after 5 seconds.
@@ -65,7 +74,8 @@ impl Tracer for Telemetry {
             span.parent = above;
             (span, self.exporter.clone())
         });
-        Box::new(Begun { span, trace })
+        let (counts, since) = (Arc::clone(&self.counts), Instant::now());
+        Box::new(Begun { span, trace, operation: work.operation, counts, since })
     }
 }
 
@@ -74,6 +84,9 @@ struct Begun {
     /// Nothing where the trace is not kept.
     span: Option<(Span, Exporter)>,
     trace: Option<TraceContext>,
+    operation: Operation,
+    counts: Arc<Counts>,
+    since: Instant,
 }
 
 impl Underway for Begun {
@@ -82,6 +95,11 @@ impl Underway for Begun {
     }
 
     fn end(self: Box<Self>, ending: Ending<'_>) {
+        let failed = match ending {
+            Ending::Done(_) => None,
+            Ending::Failed(code) => Some(code),
+        };
+        self.counts.ended(self.operation, failed, self.since.elapsed());
         let Some((mut span, exporter)) = self.span else { return };
         span.end_ns = now();
         match ending {
@@ -98,11 +116,11 @@ impl Underway for Begun {
 }
 
 fn begun(work: &Work<'_>, place: Place) -> Span {
-    let (name, kind, operation) = match work.operation {
-        Operation::Send => ("send", Kind::Producer, "send"),
-        Operation::Request => ("request", Kind::Client, "send"),
-        Operation::Reply => ("reply", Kind::Producer, "send"),
-        Operation::Process => ("process", Kind::Consumer, "process"),
+    let name = counts::name(work.operation);
+    let (kind, operation) = match work.operation {
+        Operation::Send | Operation::Reply => (Kind::Producer, "send"),
+        Operation::Request => (Kind::Client, "send"),
+        Operation::Process => (Kind::Consumer, "process"),
     };
     let now = now();
     let mut span = Span::new(place, name, kind, (now, now));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::cause::Cause;
 use crate::error::Error;
-use crate::message::{Message, MessageId};
+use crate::message::{Accepted, Message, MessageId};
 use crate::shared::Shared;
 use crate::trace::TraceContext;
 
@@ -58,8 +58,7 @@ pub struct Work<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Sends it; ends when the gate has it on disk, or, of one that is published, when it is on
-    /// its way.
+    /// Sends or publishes it; ends when the gate has it on disk.
     Send,
     /// Sends a request; ends with its reply.
     Request,
@@ -90,6 +89,19 @@ impl Tracing {
             Ok(id) => self.end(Ending::Done(Some(id.as_str()))),
             Err(error) => self.end(Ending::Failed(error.code())),
         }
+    }
+
+    /// Ends the span of a message that was published.
+    pub(crate) fn accepted(self, outcome: &Result<Accepted, Error>) {
+        match outcome {
+            Ok(accepted) => self.end(Ending::Done(Some(accepted.message_id.as_str()))),
+            Err(error) => self.end(Ending::Failed(error.code())),
+        }
+    }
+
+    /// Tells whether somebody traces.
+    pub(crate) const fn is_on(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Ends the span of what has no id.

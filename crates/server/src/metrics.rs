@@ -9,6 +9,7 @@ pub(crate) mod text;
 
 use std::sync::{Arc, OnceLock};
 
+use ::telemetry::Exporter;
 use gate::Gate;
 use gate::observe::HistogramView;
 use store::Embedded;
@@ -69,6 +70,8 @@ pub(crate) struct Metrics {
     pub(crate) tls: watch::Receiver<InForce>,
     /// The store, once it is followed; a server over another store has no numbers of it.
     pub(crate) engine: Arc<OnceLock<Arc<Embedded>>>,
+    /// What exports spans; nothing where nobody wants them.
+    pub(crate) exporter: Option<Exporter>,
 }
 
 impl Metrics {
@@ -79,7 +82,7 @@ impl Metrics {
         tls: watch::Receiver<InForce>,
     ) -> Self {
         let (gate, door, readiness) = (Arc::clone(gate), Arc::clone(door), readiness.clone());
-        Self { gate, door, readiness, tls, engine: Arc::default() }
+        Self { gate, door, readiness, tls, engine: Arc::default(), exporter: None }
     }
 
     /// Reads all metrics.
@@ -93,6 +96,7 @@ impl Metrics {
         if let Some(engine) = self.engine.get() {
             list::of_store(&engine.figures(), &mut list);
         }
+        list::of_export(self.exporter.as_ref(), &mut list);
         list
     }
 }

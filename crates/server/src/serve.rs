@@ -195,7 +195,8 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
     let (routes, health) = grpc::routes(&gate, &server.limits, state_max, &readiness).await;
     let accepting = watch::Sender::new(false);
     let measures = Arc::new(grpc::DoorMeasures::default());
-    let metrics = Metrics::new(&gate, &measures, &readiness, tls.in_force());
+    let mut metrics = Metrics::new(&gate, &measures, &readiness, tls.in_force());
+    metrics.exporter = export.as_ref().map(|(spans, _)| spans.exporter());
     let engine = Arc::clone(&metrics.engine);
     let listener = grpc::Listener {
         socket,
@@ -218,7 +219,7 @@ pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Running, Se
     let copy = copy.map(|copy| tasks.spawn(copy.run(copying.subscribe(), read)));
     let notary =
         notary.map(|notary| tasks.spawn(notary.run(copying.subscribe(), readiness.clone())));
-    let work = |(spans, worker): (Arc<Spans>, _)| (spans.work(worker, metrics.clone()), spans);
+    let work = |(spans, worker): (Arc<Spans>, _)| (Spans::work(worker, metrics.clone()), spans);
     let exporting = export.map(work).map(|(work, spans)| (spans, tasks.spawn(work.run())));
     // It tells of the end until there is nothing more to tell.
     let watching = watched

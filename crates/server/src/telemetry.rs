@@ -48,12 +48,16 @@ impl Spans {
         parts.tracer = Some(Arc::clone(self) as Arc<dyn Tracer>);
     }
 
+    /// Returns what exports them.
+    pub(crate) fn exporter(&self) -> Exporter {
+        self.exporter.clone()
+    }
+
     /// Returns the work of the export, which reads the server's numbers out too.
-    pub(crate) fn work(self: &Arc<Self>, worker: Worker, metrics: Metrics) -> Worker {
-        let (spans, since) = (Arc::clone(self), SystemClock.now());
+    pub(crate) fn work(worker: Worker, metrics: Metrics) -> Worker {
+        let since = SystemClock.now();
         worker.reading(Box::new(move || {
-            let mut families = vec![readings::exported(&spans.exporter)];
-            families.extend(metrics.collect().into_iter().map(readings::family));
+            let families = metrics.collect().into_iter().map(readings::family).collect();
             Reading { since_ns: nanos(since), at_ns: nanos(SystemClock.now()), families }
         }))
     }

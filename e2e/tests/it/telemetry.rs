@@ -198,6 +198,10 @@ async fn one_trace_spans_sender_gate_and_receiver() {
     // All ids of spans are different.
     let ids: BTreeSet<_> = heard.spans.iter().map(|(_, span)| &span.span_id).collect();
     assert_eq!(ids.len(), heard.spans.len());
+    // Agents count by the names that OpenTelemetry has for messaging.
+    for name in ["messaging.client.sent.messages", "messaging.process.duration"] {
+        assert!(heard.metrics.contains(name), "no {name} in {:?}", heard.metrics);
+    }
 
     for secret in ["canary-payload", "canary-header"] {
         assert!(!heard.holds(secret), "{secret} reached the collector");

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use palisade_client::{Ending, HandlerError, Operation, TraceContext, Tracer, Underway, Work};
+use palisade_client::{
+    Ending, HandlerError, Operation, Outgoing, TraceContext, Tracer, Underway, Work,
+};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -126,4 +128,26 @@ async fn a_span_ends_with_why_nothing_came_of_it() {
     assert!(tokio::time::timeout(Duration::from_millis(50), asking).await.is_err());
     let asked = tracer.find(Operation::Request, "alice>bob");
     assert_eq!(asked.ending, Some(Err("dropped".to_owned())));
+}
+
+#[tokio::test]
+async fn the_span_of_what_is_published_ends_with_its_outcome() {
+    let (gate, tracer) = (Gate::start().await, Recorder::default());
+    let alice = traced(&gate, "alice", &tracer).await;
+    let ended = async |count: usize| {
+        loop {
+            let seen = tracer.0.lock().unwrap().clone();
+            if seen.len() == count && seen.iter().all(|seen| seen.ending.is_some()) {
+                return seen.last().unwrap().ending.clone().unwrap();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    // Nobody waits for the outcome but the span.
+    drop(alice.publish(Outgoing::json("bob", "note", "{}")).await.unwrap());
+    assert_eq!(ended(1).await, Ok(true), "with its id");
+    gate.refuse_call(tonic::Status::permission_denied("no"));
+    let mut sent = alice.publish(Outgoing::json("bob", "note", "{}")).await.unwrap();
+    let refused = sent.accepted().await.unwrap_err();
+    assert_eq!(ended(2).await, Err(refused.code().to_owned()));
 }

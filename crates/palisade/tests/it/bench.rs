@@ -123,8 +123,6 @@ fn the_questions_of_scale_are_answered_with_what_was_measured() {
         "bench",
         "scale",
         "--json",
-        "--only",
-        "agents,letters,records",
         "--divide",
         "100",
         "--rounds",
@@ -135,11 +133,14 @@ fn the_questions_of_scale_are_answered_with_what_was_measured() {
     let report = json(&run(folder.path(), &args));
     // What came out is not judged here: other tests run beside this one.
     assert!(report["ok"].is_boolean(), "{report}");
-    assert_eq!(report["agents"]["agents"], serde_json::json!([1, 100]), "{report}");
-    for question in ["agents", "letters", "records"] {
+    assert_eq!(report["agents"]["agents"], serde_json::json!([16, 100]), "{report}");
+    for question in ["agents", "stored", "letters", "records"] {
         assert!(report[question]["ratio"].as_f64() > Some(0.0), "{question}: {report}");
         assert!(report[question]["reached"].is_boolean(), "{question}: {report}");
     }
     assert_eq!(report["letters"]["stored"], serde_json::json!([100, 1_000, 10_000]), "{report}");
-    assert!(report.get("idle").is_none(), "{report}");
+    assert_eq!(report["idle"]["sessions"], 10, "{report}");
+    assert!(report["idle"]["bytes_each"].as_u64() > Some(0), "{report}");
+    assert!(report["memory"]["messages"][1].as_u64() >= Some(10_000), "{report}");
+    assert!(report["sessions"]["throughput_ratio"]["median"].as_f64() > Some(0.0), "{report}");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ::telemetry::Exporter;
 use gate::observe::{HistogramView, Reading, Stage};
 use identity::Validity;
 use store::Figures;
@@ -42,6 +43,16 @@ fn by(
         value: Value::count(*count),
     };
     metric(name, help, Kind::Counter, counts.iter().map(sample).collect())
+}
+
+pub(super) fn of_export(exporter: Option<&Exporter>, list: &mut Vec<Metric>) {
+    let counts = [
+        ("exported", exporter.map_or(0, Exporter::exported)),
+        ("dropped", exporter.map_or(0, Exporter::dropped)),
+    ];
+    let counts = counts.map(|(outcome, count)| (outcome.to_owned(), count)).into();
+    let help = "Spans for a collector, by what became of them.";
+    list.push(by("palisade_telemetry_spans", help, "outcome", &counts));
 }
 
 pub(super) fn of_server(not_ready: &BTreeSet<NotReady>, list: &mut Vec<Metric>) {

@@ -1,26 +1,8 @@
 //! The list of the server's metrics as a collector takes them: the same names, labels and values.
 
-use ::telemetry::{Buckets, Exporter, Family, FamilyKind, Point, Value};
+use ::telemetry::{Buckets, Family, FamilyKind, Point, Value};
 
 use crate::metrics::{self, Kind, Metric, Sample};
-
-/// Returns what became of spans.
-pub(super) fn exported(exporter: &Exporter) -> Family {
-    let outcome = |name: &'static str, count| Point {
-        labels: vec![("outcome", name.into())],
-        value: Value::Whole(count),
-    };
-    Family {
-        name: "palisade_telemetry_spans".into(),
-        help: "Spans, by what became of them.".into(),
-        unit: "",
-        kind: FamilyKind::Counter,
-        points: vec![
-            outcome("exported", exporter.exported()),
-            outcome("dropped", exporter.dropped()),
-        ],
-    }
-}
 
 /// Returns a metric in the form of the export.
 pub(super) fn family(metric: Metric) -> Family {

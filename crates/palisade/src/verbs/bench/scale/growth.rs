@@ -75,7 +75,7 @@ pub(super) async fn agents(few: u32, many: u32, rounds: Rounds) -> anyhow::Resul
     let [few_us, many_us] = costs.each_ref().map(|samples| cost(samples));
     let (few_us, many_us) = few_us.zip(many_us).context("nothing was measured")?;
     Ok(json!({
-        "agents": [few, many],
+        "agents": [few.max(AGENTS), many.max(AGENTS)],
         "cpu_us": [few_us, many_us],
         "ratio": many_us.median / few_us.median,
         "reached": many_us.median / few_us.median <= NOISE,
