@@ -16,8 +16,11 @@ use crate::tracer::Operation;
 #[derive(Debug)]
 pub(super) struct Counts {
     since_ns: u64,
-    times: Mutex<BTreeMap<(&'static str, Option<Cow<'static, str>>), Times>>,
+    times: Mutex<BTreeMap<Key, Times>>,
 }
+
+/// What was done, and with which code it failed.
+type Key = (&'static str, Option<Cow<'static, str>>);
 
 /// How often something was done, and how long it took.
 #[derive(Debug, Default, Clone)]
@@ -52,14 +55,14 @@ impl Counts {
         let times = self.times.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (processed, sent): (Vec<_>, Vec<_>) =
             times.into_iter().partition(|((name, _), _)| *name == name_of_processing());
-        let (mut families, process) = (Vec::new(), !processed.is_empty());
+        let mut families = Vec::new();
         if !sent.is_empty() {
             let help = "Messages that were handed to the gate, or were to be.";
             families.push(counter("messaging.client.sent.messages", help, &sent));
             let help = "From handing a message over to its outcome; of a request to its reply.";
             families.push(histogram("messaging.client.operation.duration", help, sent));
         }
-        if process {
+        if !processed.is_empty() {
             let help = "Messages that were handed to the program.";
             families.push(counter("messaging.client.consumed.messages", help, &processed));
             let help = "From handing a message to the program to its answer.";
@@ -69,7 +72,7 @@ impl Counts {
     }
 }
 
-type Counted = ((&'static str, Option<Cow<'static, str>>), Times);
+type Counted = (Key, Times);
 
 fn counter(name: &'static str, help: &'static str, of: &[Counted]) -> Family {
     let point = |(key, times): &Counted| Point {
@@ -90,9 +93,7 @@ fn histogram(name: &'static str, help: &'static str, of: Vec<Counted>) -> Family
     Family { name: name.into(), help: help.into(), unit: "s", kind, points }
 }
 
-fn labels(
-    (name, failed): (&'static str, Option<Cow<'static, str>>),
-) -> Vec<(&'static str, Cow<'static, str>)> {
+fn labels((name, failed): Key) -> Vec<(&'static str, Cow<'static, str>)> {
     let mut labels =
         vec![("messaging.system", "palisade".into()), ("messaging.operation.name", name.into())];
     labels.extend(failed.map(|code| ("error.type", code)));

@@ -119,17 +119,7 @@ fn a_comparison_with_a_given_server_sets_ours_beside_it() {
 #[test]
 fn the_questions_of_scale_are_answered_with_what_was_measured() {
     let folder = tempfile::tempdir().unwrap();
-    let args = [
-        "bench",
-        "scale",
-        "--json",
-        "--divide",
-        "100",
-        "--rounds",
-        "1",
-        "--seconds",
-        "1",
-    ];
+    let args = ["bench", "scale", "--json", "--divide", "100", "--rounds", "1", "--seconds", "1"];
     let report = json(&run(folder.path(), &args));
     // What came out is not judged here: other tests run beside this one.
     assert!(report["ok"].is_boolean(), "{report}");
