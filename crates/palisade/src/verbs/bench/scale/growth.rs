@@ -23,12 +23,7 @@ pub(super) struct Rounds {
 impl Rounds {
     /// Returns the usual load.
     pub(super) const fn shape(self, sessions: u32) -> Shape {
-        // So many in flight in all, whatever the number of sessions.
-        let in_flight = match sessions {
-            0..=16 => 32,
-            _ => 2,
-        };
-        Shape { sessions, in_flight, window: Duration::from_secs(self.seconds) }
+        Shape { sessions, in_flight: IN_FLIGHT, window: Duration::from_secs(self.seconds) }
     }
 }
 
@@ -132,6 +127,8 @@ pub(super) fn cost(samples: &[Sample]) -> Option<Spread> {
 
 /// Agents that send; more sessions are further instances of them.
 pub(super) const AGENTS: u32 = 16;
+/// Messages in flight of each session, as in comparisons with others.
+const IN_FLIGHT: usize = 32;
 /// What two measurements of the same differ by on a machine that does other things too.
 pub(super) const NOISE: f64 = 1.1;
 const SESSION_BYTES_MAX: u64 = 64 << 10;
