@@ -16,8 +16,15 @@ async fn cancel(raw: &mut Raw, first: u32) {
         raw.write(&[call(stream, "GetState", &[])]).await;
         sleep(Duration::from_millis(1)).await;
         raw.write(&[reset(stream)]).await;
+        // Cancels that come faster than they are read end a connection (h2: more than 20 at once).
+        if number % 8 == 0 {
+            raw.write(&[frame(PING, 0, 0, &[0; 8])]).await;
+            raw.find(PING).await.unwrap();
+        }
     }
 }
+
+const PING: u8 = 6;
 
 #[tokio::test]
 async fn in_the_slow_lane_calls_are_answered_and_sessions_get_their_deliveries() {
@@ -42,7 +49,7 @@ async fn in_the_slow_lane_calls_are_answered_and_sessions_get_their_deliveries()
 /// Floods with frames until the connection is closed; returns how long the identity is kept out.
 async fn kept_out(site: &Site) -> Duration {
     let mut raw = Raw::open(site, "a").await;
-    drop(raw.stream.write_all(&frame(6, 0, 0, &[7; 8]).repeat(2_000)).await);
+    drop(raw.stream.write_all(&frame(PING, 0, 0, &[7; 8]).repeat(2_000)).await);
     raw.find(GOAWAY).await.unwrap();
     closed(&mut raw.stream).await;
     let since = Instant::now();
