@@ -39,7 +39,7 @@ impl Shared {
     ) -> Result<MessageId, Error> {
         let tracing = self.trace_text(Operation::Send, target, &mut text);
         let accepted = self.post(target, text).await.map(|accepted| accepted.message_id);
-        tracing.sent(&accepted);
+        tracing.sent(accepted.as_ref());
         accepted
     }
 
@@ -75,7 +75,7 @@ impl Shared {
         let tracing = self.trace_text(Operation::Send, &target, &mut text);
         if !self.has_outbox() {
             let accepted = self.unary_send(&target, text).await;
-            tracing.accepted(&accepted);
+            tracing.sent(accepted.as_ref().map(|accepted| &accepted.message_id));
             return Ok(Sent::known(self, accepted));
         }
         let mut publish = text.publish(MessageKind::Send, &target);
@@ -139,7 +139,7 @@ impl Shared {
     ) -> Result<MessageId, Error> {
         let tracing = self.trace_text(Operation::Reply, "", &mut text);
         let answered = self.answer(correlation, text).await;
-        tracing.sent(&answered);
+        tracing.sent(answered.as_ref());
         answered
     }
 

@@ -55,7 +55,7 @@ impl Sent {
             tasks::detach("tracing", async move {
                 // Without an answer the span ends as dropped.
                 if let Ok(outcome) = first.await {
-                    tracing.accepted(&outcome);
+                    tracing.sent(outcome.as_ref().map(|accepted| &accepted.message_id));
                     drop(told.send(outcome));
                 }
             });

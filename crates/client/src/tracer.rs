@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::cause::Cause;
 use crate::error::Error;
-use crate::message::{Accepted, Message, MessageId};
+use crate::message::{Message, MessageId};
 use crate::shared::Shared;
 use crate::trace::TraceContext;
 
@@ -84,17 +84,9 @@ pub(crate) struct Tracing(Option<Box<dyn Underway>>);
 
 impl Tracing {
     /// Ends the span of a message that was sent.
-    pub(crate) fn sent(self, outcome: &Result<MessageId, Error>) {
+    pub(crate) fn sent(self, outcome: Result<&MessageId, &Error>) {
         match outcome {
             Ok(id) => self.end(Ending::Done(Some(id.as_str()))),
-            Err(error) => self.end(Ending::Failed(error.code())),
-        }
-    }
-
-    /// Ends the span of a message that was published.
-    pub(crate) fn accepted(self, outcome: &Result<Accepted, Error>) {
-        match outcome {
-            Ok(accepted) => self.end(Ending::Done(Some(accepted.message_id.as_str()))),
             Err(error) => self.end(Ending::Failed(error.code())),
         }
     }

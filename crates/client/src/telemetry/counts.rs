@@ -54,7 +54,7 @@ impl Counts {
     pub(super) fn reading(&self) -> Reading {
         let times = self.times.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (processed, sent): (Vec<_>, Vec<_>) =
-            times.into_iter().partition(|((name, _), _)| *name == name_of_processing());
+            times.into_iter().partition(|((of, _), _)| *of == name(Operation::Process));
         let mut families = Vec::new();
         if !sent.is_empty() {
             let help = "Messages that were handed to the gate, or were to be.";
@@ -108,10 +108,6 @@ pub(super) const fn name(operation: Operation) -> &'static str {
         Operation::Reply => "reply",
         Operation::Process => "process",
     }
-}
-
-const fn name_of_processing() -> &'static str {
-    name(Operation::Process)
 }
 
 /// The buckets that the conventions name, in seconds.

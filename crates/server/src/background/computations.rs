@@ -1,4 +1,4 @@
-//! Long computations on threads of low priority, one at a time for each agent.
+//! Long computations on threads that give way to all others, one at a time for each agent.
 //!
 //! Agents take turns, so that who brings much waits behind its own and not others behind it.
 
