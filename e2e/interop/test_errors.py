@@ -165,6 +165,15 @@ class Senders(GateTest):
         session.send("bob", {"after": "the large one"})
         self.assertEqual(receiver.take().data, {"after": "the large one"})
 
+    def test_compression_is_not_accepted(self):
+        # What is small on the wire could be large in memory.
+        session = self.open("alice")
+        letter = session.letter("bob", {"zeros": "0" * 100_000})
+        for algorithm in [grpc.Compression.Gzip, grpc.Compression.Deflate]:
+            with self.subTest(algorithm=algorithm), self.assertRaises(grpc.RpcError) as caught:
+                session.agent.mas.Send(letter, timeout=wire.DEADLINE, compression=algorithm)
+            self.assertEqual(caught.exception.code(), Code.UNIMPLEMENTED)
+
     def test_a_message_type_has_a_bound(self):
         session = self.open("alice")
         with self.refused(Code.INVALID_ARGUMENT, "message_type_too_long"):

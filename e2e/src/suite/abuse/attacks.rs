@@ -116,7 +116,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack!("open_streams", true, CUT, |t, y| flood(t, y, frames::open_streams, None)),
     attack!("rapid_reset", true, CUT, |t, y| flood(t, y, frames::rapid_reset, None)),
     attack!("slow_reset", false, CUT, |t, y| flood(t, y, frames::slow_reset, SLOW)),
-    attack!("made_you_reset", false, CUT, |t, y| flood(t, y, frames::made_you_reset, None)),
+    attack!("made_you_reset", true, CUT, |t, y| flood(t, y, frames::made_you_reset, None)),
     attack!("continuation_flood", false, CUT, |t, y| flood(t, y, frames::continuation, None)),
     attack!("ping_flood", true, CUT, |t, y| flood(t, y, frames::pings, None)),
     attack!("settings_flood", false, CUT, |t, y| flood(t, y, frames::settings, None)),

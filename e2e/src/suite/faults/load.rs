@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use futures::FutureExt as _;
 use futures::future::{LocalBoxFuture, join_all, try_join_all};
 use palisade_client::{
-    Client, Error, HandlerError, Incoming, MessageId, MessageState, Options, Reconnect,
+    Client, Error, HandlerError, Incoming, MessageId, MessageState, Options, Reconnect, Wire,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -317,7 +317,8 @@ impl Load {
 async fn connect(site: &Site, gate: &Gate, name: &str) -> Result<Client> {
     let reconnect = Reconnect { first: Duration::from_millis(10), max: Duration::from_millis(100) };
     let instance = Some(format!("{name}-1"));
-    let options = Options { reconnect, instance, ..site.options(gate, name) };
+    let wire = if OF_MAS.contains(&name) { Wire::Mas } else { Wire::Native };
+    let options = Options { reconnect, instance, wire, ..site.options(gate, name) };
     Box::pin(Client::connect(options)).await.with_context(|| format!("as {name}"))
 }
 
@@ -335,6 +336,8 @@ fn pad(lane: &Lane, number: u64) -> String {
 
 const SENDERS: [&str; 3] = ["alice", "carol", "erin"];
 const TARGETS: [&str; 2] = ["bob", "dave"];
+/// Those on the MAS wire: one of each kind, so that either sends to either.
+const OF_MAS: [&str; 2] = ["carol", "dave"];
 /// Lanes of each pair.
 const STRANDS: u64 = 4;
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);

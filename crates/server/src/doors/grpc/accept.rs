@@ -46,14 +46,17 @@ const LANE_MAX: Duration = Duration::from_millis(500);
 
 type Accepted = std::io::Result<TlsStream<TcpStream>>;
 
-// How many seconds of a rate of connections may come at once: agents often start together.
+// How many seconds of an address's rate of handshakes may come together: agents often start so.
 const RESERVE_SECONDS: f64 = 5.0;
+// The same of the rates of all addresses: what comes together is begun one after the other, since
+// each burst of work here is a pause for those who are connected.
+const BURST_SECONDS: f64 = 0.01;
 
 impl Listener {
     /// Accepts connections until `closing` becomes true.
     pub(crate) async fn run(self, mut closing: watch::Receiver<bool>) {
         let connections = Arc::new(Semaphore::new(connections_max(self.limits.connections_max)));
-        let accepts = Bucket::new(f64::from(self.limits.connections_per_second), 1.0);
+        let accepts = Bucket::new(f64::from(self.limits.connections_per_second), BURST_SECONDS);
         let door = Arc::new(self.door(&closing));
         loop {
             // LIMIT: server.limits.connections_per_second; further ones wait in the backlog.
@@ -103,7 +106,7 @@ impl Listener {
             tls: self.tls.clone(),
             identifier: self.identifier.clone(),
             handshakes: Semaphore::new(limits.handshakes_max),
-            handshake_rate: Bucket::new(rate(limits.handshakes_per_second), RESERVE_SECONDS),
+            handshake_rate: Bucket::new(rate(limits.handshakes_per_second), BURST_SECONDS),
             handshake_rate_of: Buckets::new(
                 rate(limits.handshakes_per_second_per_ip),
                 RESERVE_SECONDS,
