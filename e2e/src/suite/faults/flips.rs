@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::crash::{QUIET, small_segments};
 use crate::suite::Effort;
-use crate::{Dice, Gate, Report, Site};
+use crate::{Dice, Gate, Report, Site, eventually};
 
 /// What came of a flipped bit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,9 @@ struct Content {
     /// The number of the last record before the gate was started.
     last_seq: u64,
 }
+
+/// Of which there must be one to try.
+const KINDS: [&str; 5] = ["seg", "snap", "body", "audit", "spare"];
 
 /// Flips bits in copies of a store, one each.
 pub(super) async fn run(effort: Effort, report: &mut Report, dice: &mut Dice) -> Result<()> {
@@ -71,7 +74,7 @@ pub(super) async fn run(effort: Effort, report: &mut Report, dice: &mut Dice) ->
             report.add(figure, 1);
         }
     }
-    for kind in ["seg", "snap", "body", "audit", "spare"] {
+    for kind in KINDS {
         ensure!(kinds.contains_key(kind), "the store has no `.{kind}` file to try: {kinds:?}");
     }
     ensure!(silent.is_none(), "not detected: {silent:?}");
@@ -90,6 +93,13 @@ async fn filled() -> Result<Site> {
         });
         try_join_all(sends).await?;
     }
+    // The next segment's file is filled beside the work, and the snapshot written.
+    eventually("the store has files of every kind", async || {
+        // Of a gate at work a file may be gone before it is looked at.
+        let Ok(found) = kinds(&site.path("data")) else { return Ok(None) };
+        Ok(KINDS.iter().all(|kind| found.contains_key(*kind)).then_some(()))
+    })
+    .await?;
     gate.kill().await?;
     Ok(site)
 }
