@@ -13,7 +13,7 @@
 //! | `mask` | what is taken out of free text before it leaves the process |
 //! | `metric` | counters, gauges and histograms as they are read out |
 //! | `exporter` | the bounded queue, batches, repeated attempts, the end |
-//! | `post` | one HTTP request to the collector, with or without TLS |
+//! | `post` | HTTP requests to the collector, on connections that are kept |
 //! | `otlp` | the messages of OTLP, written after their published field numbers |
 
 mod context;

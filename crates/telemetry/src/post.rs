@@ -1,16 +1,18 @@
-//! One HTTP request to the collector, with or without TLS.
+//! HTTP requests to the collector, with or without TLS, on connections that are kept.
 //!
-//! Each request has a connection of its own: there is one in a second at most, and one that was
-//! kept might be dead. The answer is bounded in bytes; the time is the caller's part.
+//! A kept connection may be dead by the time it is used, so what fails on one is tried once more on
+//! a new one. The answer is bounded in bytes; the time is the caller's part.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{fs, io};
 
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
@@ -60,60 +62,104 @@ pub(crate) struct Post {
     endpoint: Endpoint,
     headers: Headers,
     tls: Option<TlsConnector>,
+    /// Connections between two requests; no more of them than requests at once.
+    kept: Mutex<Vec<Connection>>,
 }
 
 impl Post {
     pub(crate) fn new(endpoint: Endpoint, headers: Headers) -> Self {
         let tls = endpoint.is_tls.then(connector).flatten();
-        Self { endpoint, headers, tls }
+        Self { endpoint, headers, tls, kept: Mutex::default() }
     }
 
     /// Posts a message to `/v1/` and `signal`; returns the answer's body.
     pub(crate) async fn post(&self, signal: &str, body: Bytes) -> Result<Bytes, PostError> {
-        let Endpoint { host, port, is_tls, .. } = &self.endpoint;
-        let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
-        if !is_tls {
-            return self.exchange(stream, signal, body).await;
+        let (connection, answer) = self.exchange(signal, body).await?;
+        let (head, body) = answer.into_parts();
+        // Dropped, it is closed; this one has nothing left to say.
+        if let Some(connection) = connection {
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         }
-        let connector = self.tls.as_ref().ok_or(PostError::NoRoots)?;
-        let name = ServerName::try_from(host.clone()).map_err(unreachable)?;
-        let stream = connector.connect(name, stream).await.map_err(refused)?;
-        self.exchange(stream, signal, body).await
+        if head.status.is_success() {
+            return Ok(body);
+        }
+        Err(failed(head.status, seconds(head.headers.get(header::RETRY_AFTER))))
     }
 
+    /// Sends a request on a kept connection or a new one, and returns that if it can be kept.
     async fn exchange(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         signal: &str,
         body: Bytes,
-    ) -> Result<Bytes, PostError> {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(unreachable)?;
+    ) -> Result<(Option<Connection>, Response<Bytes>), PostError> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(kept) = kept
+            && let Ok(done) = kept.exchange(self.request(signal, body.clone())?).await
+        {
+            return Ok(done);
+        }
+        let request = self.request(signal, body)?;
+        self.connect().await?.exchange(request).await.map_err(unreachable)
+    }
+
+    fn request(&self, signal: &str, body: Bytes) -> Result<Request<Full<Bytes>>, PostError> {
         let mut request = Request::post(format!("{}/v1/{signal}", self.endpoint.path))
             .header(header::HOST, &self.endpoint.authority)
             .header(header::CONTENT_TYPE, "application/x-protobuf");
         for (name, value) in &self.headers.0 {
             request = request.header(name, value);
         }
-        let request = request.body(Full::new(body)).map_err(unreachable)?;
-        let exchange = async {
-            let (head, body) =
-                sender.send_request(request).await.map_err(unreachable)?.into_parts();
-            if !head.status.is_success() {
-                let retry_after = seconds(head.headers.get(header::RETRY_AFTER));
-                return Err(failed(head.status, retry_after));
-            }
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-            // What follows a success is a note only.
-            Ok(body.map(http_body_util::Collected::to_bytes).unwrap_or_default())
-        };
-        tokio::pin!(exchange, connection);
-        tokio::select! {
-            reply = &mut exchange => reply,
-            // The other side may close as soon as all is sent; what came is still to be read.
-            _ended = &mut connection => exchange.await,
+        request.body(Full::new(body)).map_err(unreachable)
+    }
+
+    async fn connect(&self) -> Result<Connection, PostError> {
+        let Endpoint { host, port, is_tls, .. } = &self.endpoint;
+        let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
+        if !is_tls {
+            return Connection::open(stream).await;
         }
+        let connector = self.tls.as_ref().ok_or(PostError::NoRoots)?;
+        let name = ServerName::try_from(host.clone()).map_err(unreachable)?;
+        Connection::open(connector.connect(name, stream).await.map_err(refused)?).await
+    }
+}
+
+/// A connection, which moves only while a request is on it: no task of its own, and none to end.
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    driver: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
+}
+
+impl Connection {
+    async fn open(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<Self, PostError> {
+        let (sender, driver) = handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
+        Ok(Self { sender, driver: Box::pin(driver) })
+    }
+
+    /// Sends a request; returns the answer, and the connection if it can take another.
+    async fn exchange(
+        self,
+        request: Request<Full<Bytes>>,
+    ) -> hyper::Result<(Option<Self>, Response<Bytes>)> {
+        let Self { mut sender, mut driver } = self;
+        let exchange = async move {
+            sender.ready().await?;
+            let (head, body) = sender.send_request(request).await?.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            // What follows the head is a note only; after half of one nothing can be asked.
+            let sender = body.is_ok().then_some(sender);
+            let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            hyper::Result::Ok((sender, Response::from_parts(head, body)))
+        };
+        tokio::pin!(exchange);
+        let (sender, answer) = tokio::select! {
+            answered = &mut exchange => answered?,
+            // The other side may close as soon as all is sent; what came is still to be read.
+            _ended = &mut driver => (None, exchange.await?.1),
+        };
+        Ok((sender.map(|sender| Self { sender, driver }), answer))
     }
 }
 

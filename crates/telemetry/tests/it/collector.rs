@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustls::ServerConfig;
@@ -23,6 +23,8 @@ pub(crate) struct Collector {
     /// Statuses for the next requests; 200 behind them, and 0 for no answer.
     statuses: Arc<Mutex<VecDeque<u16>>>,
     connections: Arc<AtomicUsize>,
+    /// Whether each connection is closed after one answer, without a word before.
+    parts: Arc<AtomicBool>,
 }
 
 impl Collector {
@@ -65,11 +67,23 @@ impl Collector {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// Closes each connection after one answer from now on.
+    pub(crate) fn part(&self) {
+        self.parts.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn posted(&self) -> Vec<Posted> {
         self.posted.lock().unwrap().clone()
     }
 
     async fn answer(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<()> {
+        loop {
+            self.answer_one(&mut stream).await?;
+            (!self.parts.load(Ordering::Relaxed)).then_some(())?;
+        }
+    }
+
+    async fn answer_one(&self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Option<()> {
         let mut bytes = Vec::new();
         let end = loop {
             if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {

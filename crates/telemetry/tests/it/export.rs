@@ -13,6 +13,8 @@ use telemetry::{
     Point, ReadOut, Reading, Settings, Span, Status, Value,
 };
 
+use tokio::time::{Instant, sleep, timeout};
+
 use crate::collector::Collector;
 
 pub(crate) fn settings(url: &str) -> Settings {
@@ -159,4 +161,37 @@ async fn metrics_arrive_with_their_kinds() {
     assert_eq!(point.bucket_counts, [1, 2, 3]);
     assert_eq!(point.explicit_bounds, [0.1, 1.0]);
     assert_eq!(text(&point.attributes, "kind"), "a");
+}
+
+/// Exports metrics at an interval; returns where they arrive.
+#[expect(clippy::disallowed_methods, reason = "it ends with its test")]
+async fn metrics_every(every: Duration) -> (Collector, Exporter) {
+    let (collector, url) = Collector::start(&[]).await;
+    let settings = Settings { metrics_interval: Some(every), ..settings(&url) };
+    let (exporter, worker) = Exporter::new(settings, Masker::standard());
+    let worker = worker.reading(Box::new(|| Reading { since_ns: 5, at_ns: 7, families: vec![] }));
+    drop(tokio::task::spawn(worker.run()));
+    (collector, exporter)
+}
+
+#[tokio::test]
+async fn metrics_come_at_the_interval_that_is_set() {
+    let begun = Instant::now();
+    let (often, seldom) = (Duration::from_millis(200), Duration::from_secs(1));
+    let (quick, _quick) = metrics_every(often).await;
+    let (slow, _slow) = metrics_every(seldom).await;
+    let two = async {
+        for count in 1..=2 {
+            while slow.posted().len() < count {
+                sleep(Duration::from_millis(1)).await;
+            }
+            assert!(begun.elapsed() >= seldom * u32::try_from(count).unwrap(), "too early");
+        }
+    };
+    timeout(Duration::from_secs(10), two).await.unwrap();
+    let (count, passed) = (quick.posted().len(), begun.elapsed());
+    assert!(often * u32::try_from(count).unwrap() <= passed, "{count} in {passed:?}");
+    // A busy machine delays an export; it does not halve their number.
+    assert!(count >= 5, "{count} in {passed:?}");
+    assert!(quick.posted().iter().all(|one| one.head.starts_with("post /base/v1/metrics ")));
 }

@@ -34,7 +34,7 @@ async fn closed(statuses: &[u16]) -> (Collector, Exporter) {
 #[tokio::test]
 async fn a_busy_collector_is_asked_again() {
     let (collector, exporter) = closed(&[503, 429, 200]).await;
-    assert_eq!(collector.posted().len(), 3);
+    assert_eq!((collector.posted().len(), collector.connections()), (3, 1));
     assert_eq!((exporter.exported(), exporter.dropped()), (1, 0));
 }
 
@@ -77,4 +77,40 @@ async fn nobody_listening_is_no_harm() {
     exporter.close();
     Box::pin(worker.run()).await;
     assert_eq!((exporter.exported(), exporter.dropped()), (0, 1));
+}
+
+#[expect(clippy::disallowed_methods, reason = "it ends with its test")]
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_loses_nothing() {
+    let (collector, url) = Collector::start(&[]).await;
+    let (exporter, worker) = Exporter::new(settings(&url), Masker::standard());
+    let running = tokio::task::spawn(worker.run());
+    // The second goes by the connection of the first, which then is closed behind the answer.
+    for (count, connections) in [(1, 1), (2, 1), (3, 2), (4, 3)] {
+        if count == 2 {
+            collector.part();
+        }
+        exporter.offer(span(count));
+        let exported = async {
+            while exporter.exported() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), exported).await.unwrap();
+        assert_eq!(collector.connections(), connections, "for {count} requests");
+    }
+    // Each came once: it was seen before anything was sent that nobody reads there.
+    assert_eq!((collector.posted().len(), exporter.dropped()), (4, 0));
+    exporter.close();
+    running.await.unwrap();
+}
+
+#[test]
+fn nobody_waits_for_an_exporter_that_does_not_run() {
+    // No runtime, no worker: whoever offers has nothing to wait for, however much waits already.
+    let (exporter, _worker) = Exporter::new(settings("http://127.0.0.1:9"), Masker::standard());
+    for n in 0..10_000 {
+        exporter.offer(span(n));
+    }
+    assert!(exporter.dropped() > 5_000, "{}", exporter.dropped());
 }
