@@ -117,6 +117,23 @@ fn a_comparison_with_a_given_server_sets_ours_beside_it() {
 }
 
 #[test]
+fn what_telemetry_costs_is_set_beside_a_server_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = "bench compare telemetry --json --rounds 1 --seconds 1 --sessions 2 --in-flight 4";
+    let args: Vec<&str> = line.split(' ').collect();
+    // It fails by itself if a collector that lives gets nothing, or one that is dead something.
+    let output = run(folder.path(), &args);
+    assert_eq!(output.status.code(), Some(0), "{:?}", said(&output));
+    let report = json(&output);
+    assert_eq!(report["ok"], true, "{report}");
+    for side in ["none_kept", "all_kept", "dead_collector"] {
+        for ratio in ["cpu_ratio", "throughput_ratio"] {
+            assert!(report[side][ratio]["median"].as_f64() > Some(0.0), "{side}: {report}");
+        }
+    }
+}
+
+#[test]
 fn the_questions_of_scale_are_answered_with_what_was_measured() {
     let folder = tempfile::tempdir().unwrap();
     let args = ["bench", "scale", "--json", "--divide", "100", "--rounds", "1", "--seconds", "1"];

@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 
 mod board;
+mod exporting;
 mod nats;
 mod own;
 mod ratio;
@@ -46,6 +47,12 @@ pub(super) enum Peer {
     /// All sessions are of the one agent of the certificate, which sends to itself, so a rule must
     /// allow that and limits must not bite. Without --server-pid only throughput is compared.
     Mas(MasArgs),
+    /// Compare with and without telemetry: what it costs the one server to export.
+    ///
+    /// The load is that of `nats`, by the native session. Telemetry is off; on with no trace kept;
+    /// on with every trace kept and a collector that takes all; and the same with one that takes
+    /// connections and never answers. A ratio is that by telemetry off: 1 means that it is free.
+    Telemetry(LoadArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -107,6 +114,7 @@ pub(super) struct MasArgs {
 enum Side {
     Own(Wire),
     OwnAlone(Wire),
+    Exporting(exporting::Export),
     Nats(nats::Setup),
     Given(String, Credential, Option<u32>),
 }
@@ -116,6 +124,7 @@ impl Side {
         match self {
             Self::Own(Wire::Native) | Self::OwnAlone(Wire::Native) => "native",
             Self::Own(Wire::Mas) | Self::OwnAlone(Wire::Mas) => "mas_unary",
+            Self::Exporting(export) => export.name(),
             Self::Nats(nats::Setup { sync: nats::Sync::Default, .. }) => "nats",
             Self::Nats(nats::Setup { sync: nats::Sync::Always, .. }) => "nats_always",
             Self::Given(..) => "given",
@@ -126,6 +135,7 @@ impl Side {
         match self {
             Self::Own(wire) => own::sample(*wire, shape).await,
             Self::OwnAlone(wire) => own::alone(*wire, shape).await,
+            Self::Exporting(export) => exporting::sample(*export, shape).await,
             Self::Nats(setup) => nats::sample(setup, shape).await,
             Self::Given(addr, credential, pid) => own::given(addr, credential, *pid, shape).await,
         }
@@ -137,7 +147,23 @@ pub(super) async fn run(peer: Peer, out: &Output) -> anyhow::Result<ExitCode> {
     match peer {
         Peer::Nats(args) => with_nats(args, out).await,
         Peer::Mas(args) => with_mas(args, out).await,
+        Peer::Telemetry(load) => with_telemetry(&load, out).await,
     }
+}
+
+async fn with_telemetry(load: &LoadArgs, out: &Output) -> anyhow::Result<ExitCode> {
+    let sides = exporting::Export::ALL.map(Side::Exporting);
+    let runs = rounds(load, &sides, out).await?;
+    let ratios = |runs: &Runs| {
+        let by_off = |export: exporting::Export| runs.ratios(export.name(), "off");
+        json!({
+            "sessions": runs.sessions,
+            "none_kept": by_off(exporting::Export::NoneKept),
+            "all_kept": by_off(exporting::Export::AllKept),
+            "dead_collector": by_off(exporting::Export::DeadCollector),
+        })
+    };
+    finish("telemetry", load, (&runs, &ratios), json!({ "peer": "telemetry off" }), out)
 }
 
 async fn with_nats(args: NatsArgs, out: &Output) -> anyhow::Result<ExitCode> {

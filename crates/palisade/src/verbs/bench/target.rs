@@ -58,6 +58,8 @@ pub(super) struct Extra<'a> {
     pub(super) storage: &'a str,
     /// The value of `delivery`.
     pub(super) delivery: Option<&'a str>,
+    /// The value of `gateway.telemetry`.
+    pub(super) telemetry: Option<&'a str>,
     /// A folder whose store is not empty, instead of a new one.
     pub(super) folder: Option<TempDir>,
 }
@@ -88,12 +90,15 @@ impl Own {
         agents: &[(String, String)],
         extra: Extra<'_>,
     ) -> anyhow::Result<Self> {
-        let Extra { storage, delivery, agents: others, folder } = extra;
+        let Extra { storage, delivery, telemetry, agents: others, folder } = extra;
         let folder = folder.map_or_else(new_folder, Ok)?;
         let keyring = Keyring::open(folder.path())?;
         keyring.server()?;
         keyring.audit_key()?;
         let mut configuration = String::from(CONFIGURATION_HEAD);
+        if let Some(telemetry) = telemetry {
+            writeln!(configuration, "  telemetry: {telemetry}")?;
+        }
         writeln!(configuration, "storage: {{ path: {STORE}, durability: fsync{storage} }}")?;
         if let Some(delivery) = delivery {
             writeln!(configuration, "delivery: {delivery}")?;
@@ -211,9 +216,9 @@ const CONFIGURATION_HEAD: &str = "\
 server:
   listen: 127.0.0.1:0
   tls: { cert: server.pem, key: server.key, client_ca: ca.pem }
+audit: { signing_key: audit.key }
 gateway:
   rate_limit: { per_minute: 1000000000000, per_hour: 1000000000000 }
-audit: { signing_key: audit.key }
 ";
 /// Where the store is, below the folder.
 pub(super) const STORE: &str = "data";
