@@ -234,7 +234,7 @@ async fn dashboard_and_alerts_ask_for_metrics_that_exist() {
     }
     let dashboard: Value = serde_json::from_str(&document("deploy/grafana/palisade.json")).unwrap();
     let mut ids = BTreeSet::new();
-    let mut asked = 0;
+    let (mut asked, mut shown) = (0, BTreeSet::new());
     for panel in dashboard["panels"].as_array().unwrap() {
         let title = panel["title"].as_str().unwrap();
         assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: the id is not its own");
@@ -242,10 +242,19 @@ async fn dashboard_and_alerts_ask_for_metrics_that_exist() {
         for target in panel["targets"].as_array().unwrap() {
             let names = named(target["expr"].as_str().unwrap());
             assert!(!names.is_empty() && names.is_subset(&known), "{title}: {names:?}");
+            shown.extend(names.into_iter().map(|name| (name, title)));
             asked += 1;
         }
     }
     assert!(asked >= 12 && dashboard["schemaVersion"].is_u64(), "{asked}");
+    // What ends by itself, and whom the server sends away, each stand in a panel of their own.
+    for (name, title) in [
+        ("palisade_certificate_remaining_seconds", "Time until the certificate ends"),
+        ("palisade_certificate_lifetime_seconds", "What is left of the certificate's lifetime"),
+        ("palisade_connections_cut_total", "Connections cut by reason"),
+    ] {
+        assert!(shown.contains(&(name.to_owned(), title)), "no panel shows {name}");
+    }
     let rules: Value = serde_saphyr::from_str(&document("deploy/prometheus/alerts.yaml")).unwrap();
     let mut alerts = BTreeSet::new();
     for rule in rules["groups"].as_array().unwrap().iter().flat_map(|g| g["rules"].as_array()) {
@@ -304,6 +313,30 @@ async fn the_alert_of_a_certificate_comes_when_renewal_is_overdue() {
     let text = json!({ "rule_files": [rules], "tests": [test] }).to_string();
     std::fs::write(&file, text).unwrap();
     promtool(&["test", "rules", file.to_str().unwrap()], "");
+}
+
+#[tokio::test]
+async fn each_alert_comes_when_it_should_and_only_then() {
+    let file = "deploy/prometheus/alerts_test.yaml";
+    let rules: Value = serde_saphyr::from_str(&document("deploy/prometheus/alerts.yaml")).unwrap();
+    let groups = rules["groups"].as_array().unwrap().iter();
+    let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());
+    let alerts: BTreeSet<_> = rules.map(|rule| rule["alert"].as_str().unwrap()).collect();
+    let cases: Value = serde_saphyr::from_str(&document(file)).unwrap();
+    let cases = cases["tests"].as_array().unwrap().iter();
+    let (mut fires, mut does_not) = (BTreeSet::new(), BTreeSet::new());
+    for asked in cases.flat_map(|case| case["alert_rule_test"].as_array().unwrap()) {
+        let alert = asked["alertname"].as_str().unwrap();
+        let is_fired = !asked["exp_alerts"].as_array().unwrap().is_empty();
+        if is_fired {
+            fires.insert(alert)
+        } else {
+            does_not.insert(alert)
+        };
+    }
+    assert_eq!((&fires, &does_not), (&alerts, &alerts), "an alert without both cases");
+    let path = format!("{}/../../{file}", env!("CARGO_MANIFEST_DIR"));
+    promtool(&["test", "rules", &path], "");
 }
 
 /// Runs Prometheus' own checker on an input; it must be content. `scripts/test.sh` fetches it.
