@@ -1,6 +1,7 @@
 //! A server that cannot keep a record, or whose history is not what was signed: it says so, and
 //! refuses what it cannot keep; it goes on by itself only when a full disk has room again.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -64,6 +65,40 @@ impl Disk for Small {
     fn remove(&self, path: &Path) -> io::Result<()> {
         RealDisk.remove(path)
     }
+}
+
+#[tokio::test]
+async fn health_answers_for_the_names_of_the_contract_and_no_other() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let chapter = text.split("## Health\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let quoted = chapter.split('`').skip(1).step_by(2);
+    let documented: BTreeSet<&str> = quoted.filter(|name| name.ends_with("Service")).collect();
+    let site = Site::open(Plan::default()).await;
+    let mut health = health(&site).await;
+    let mut answered = BTreeSet::new();
+    for service in [
+        "mas.runtime.v1.RuntimeService",
+        "mas.v1.MasService",
+        "palisade.bus.v1.BusService",
+        "palisade.admin.v1.AdminService",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "SpiffeWorkloadAPI",
+    ]
+    .into_iter()
+    .chain(documented.iter().copied())
+    {
+        match health.check(HealthCheckRequest { service: service.to_owned() }).await {
+            Ok(answer) => {
+                assert_eq!(answer.into_inner().status(), ServingStatus::Serving, "{service}");
+                answered.insert(service);
+            }
+            Err(refused) => assert_eq!(refused.code(), tonic::Code::NotFound, "{service}"),
+        }
+    }
+    assert_eq!(answered, documented);
+    assert_eq!(status(&mut health).await, ServingStatus::Serving, "without a name");
 }
 
 #[tokio::test]
