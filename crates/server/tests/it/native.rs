@@ -255,3 +255,46 @@ async fn each_item_is_refused_by_itself_and_says_why() {
     assert_eq!(refused.decision, "AUTHZ_DENIED");
     assert_eq!(refused.reason, "no rule allows a to send to nobody");
 }
+
+#[tokio::test]
+async fn a_sender_is_told_that_nobody_took_its_message_in_time() {
+    let site = roomy().await;
+    let mut a = Native::open(&site, "a", hello("a1")).await.unwrap();
+    let all = [
+        bus::ReceiptKind::Queued,
+        bus::ReceiptKind::Delivered,
+        bus::ReceiptKind::Expired,
+        bus::ReceiptKind::DeadLettered,
+    ];
+    let wanted = |item, ttl_ms| bus::Publish {
+        ttl_ms,
+        receipts: all.map(i32::from).to_vec(),
+        ..publish(item, "b", "{}")
+    };
+    // Of two that wait for an agent that is not there, the time of one is over.
+    a.publish(vec![wanted(1, 50), wanted(2, 0)]).await;
+    let (mut ids, mut receipts) = (Vec::new(), Vec::new());
+    while receipts.len() < 3 {
+        let frame = a.next().await;
+        ids.extend(frame.outcomes.into_iter().map(|outcome| {
+            let Some(Outcome::Accepted(accepted)) = outcome.result else { panic!("refused") };
+            accepted.message_id
+        }));
+        receipts.extend(frame.receipts);
+    }
+    let [expired, waiting] = ids.as_slice() else { panic!("{ids:?}") };
+    let told = |id: &str, kind: bus::ReceiptKind| bus::Receipt {
+        message_id: id.to_owned(),
+        kind: kind.into(),
+        ..Default::default()
+    };
+    let queued = bus::ReceiptKind::Queued;
+    let end = told(expired, bus::ReceiptKind::Expired);
+    assert_eq!(receipts, [told(expired, queued), told(waiting, queued), end]);
+    // It is told to nobody else any more, and asked about it the gate says the same.
+    let mut b = Native::open(&site, "b", hello("b1")).await.unwrap();
+    assert_eq!(b.deliveries(1).await[0].message_id, *waiting);
+    let asking = site.connect("a").await.unwrap();
+    let status = asking.status(&palisade_client::MessageId::new(expired.clone())).await.unwrap();
+    assert_eq!((status.state, status.attempts), (palisade_client::MessageState::Expired, 0));
+}
