@@ -22,7 +22,8 @@ pub(in super::super) struct TelemetryKeys {
     pub(in super::super) service_namespace: String,
     /// Environment in what is exported. Default dev.
     pub(in super::super) environment: String,
-    /// URL of the collector's OTLP over HTTP, such as `http://localhost:4318`. Default none.
+    /// URL of the collector's OTLP over HTTP, such as `http://localhost:4318`; with `https://` it
+    /// must speak TLS 1.3. Default none.
     pub(in super::super) otlp_endpoint: Option<String>,
     /// Share of traces that is kept, from 0 to 1, of those that begin here: what a caller decided
     /// stands. Default 1.
