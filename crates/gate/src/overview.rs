@@ -3,7 +3,7 @@
 //! It changes nothing. Whoever looks has passed the pipeline: an [`Outlook`] is what that gives.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::circuits::CircuitView;
 use crate::delivery::SessionView;
 use crate::gate::Gate;
 use crate::observe::Reading;
-use crate::ports::{Found, Read, StoreError};
+use crate::ports::{Found, Read, Scan, StoreError};
 use crate::recent::PastRefusal;
 use crate::types::{AgentId, Refusal, Timestamp};
 
@@ -23,14 +23,11 @@ pub struct Outlook {
     _place: OwnedSemaphorePermit,
 }
 
-// LIMIT: operators that look on at once; each picture walks over all agents and sessions.
+// LIMIT: operators that look on at once; each picture walks over all sessions.
 pub(crate) const OUTLOOKS_MAX: usize = 16;
 
 // LIMIT: rows of each list of a picture.
 const ROWS_MAX: usize = 1_000;
-
-// Agents whose queues are asked for before others get their turn.
-const TURN: usize = 256;
 
 /// The gate at one moment.
 #[derive(Debug, Clone)]
@@ -41,7 +38,8 @@ pub struct Overview {
     pub up: Duration,
     /// All that is counted.
     pub reading: Reading,
-    /// The busiest agents, by what they hold and what waits for them.
+    /// The busiest agents, by what they hold and what waits for them; also those for which
+    /// something waits and that are not registered any more.
     pub agents: Vec<AgentActivity>,
     /// The busiest sessions, by what they hold.
     pub sessions: Vec<SessionView>,
@@ -88,13 +86,9 @@ impl Gate {
         let rows = rows.min(ROWS_MAX);
         let at = self.clock.now();
         let mut sessions = self.hub.sessions();
-        let mut agents = self.activity(&sessions).await?;
-        let queued = agents.iter().map(|agent| agent.queued).sum();
-        agents.sort_by_key(|agent| {
-            let busy = agent.queued.saturating_add(agent.in_flight as u64);
-            (Reverse(busy), Reverse(agent.sessions), agent.agent.clone())
-        });
-        agents.truncate(rows);
+        let agents = self.activity(&sessions, rows).await?;
+        let queued = self.store.read(Read::TotalDepth).await?;
+        let queued = if let Some(Found::Depth(queued)) = queued { queued } else { 0 };
         sessions.sort_by_key(|session| {
             (Reverse(session.in_flight), session.agent.clone(), session.instance.clone())
         });
@@ -115,24 +109,43 @@ impl Gate {
         })
     }
 
-    async fn activity(&self, sessions: &[SessionView]) -> Result<Vec<AgentActivity>, StoreError> {
+    /// Returns the busiest agents: those with the longest queues, in which messages stay that
+    /// sessions hold; then those with a session; then any.
+    ///
+    /// The store is asked once, however many agents there are.
+    async fn activity(
+        &self,
+        sessions: &[SessionView],
+        rows: usize,
+    ) -> Result<Vec<AgentActivity>, StoreError> {
         let mut open: BTreeMap<&AgentId, (usize, usize)> = BTreeMap::new();
         for session in sessions {
             let (count, in_flight) = open.entry(&session.agent).or_default();
             *count += 1;
             *in_flight += session.in_flight;
         }
-        let snapshot = self.registry.snapshot();
-        let mut all = Vec::with_capacity(snapshot.agents.len());
-        for (number, agent) in snapshot.agents.keys().enumerate() {
-            if number % TURN == TURN - 1 {
-                tokio::task::yield_now().await;
-            }
-            let depth = self.store.read(Read::Depth(agent.clone())).await?;
-            let queued = if let Some(Found::Depth(queued)) = depth { queued } else { 0 };
+        let row = |agent: &AgentId, queued: u64| {
             let (sessions, in_flight) = open.get(agent).copied().unwrap_or_default();
-            all.push(AgentActivity { agent: agent.clone(), sessions, in_flight, queued });
+            AgentActivity { agent: agent.clone(), sessions, in_flight, queued }
+        };
+        let mut agents = Vec::with_capacity(rows);
+        for found in self.store.scan(Scan::Queues, rows).await? {
+            if let Found::Queue(agent, queued) = found {
+                agents.push(row(&agent, queued));
+            }
         }
-        Ok(all)
+        // Where there is room for more, these have been all that anything waits for.
+        let seen: BTreeSet<AgentId> = agents.iter().map(|agent| agent.agent.clone()).collect();
+        let snapshot = self.registry.snapshot();
+        let connected = open.keys().copied();
+        let others = snapshot.agents.keys().filter(|agent| !open.contains_key(agent));
+        let idle = connected.chain(others).filter(|agent| !seen.contains(*agent));
+        let room = rows.saturating_sub(agents.len());
+        agents.extend(idle.take(room).map(|agent| row(agent, 0)));
+        agents.sort_by_key(|agent| {
+            let busy = (Reverse(agent.queued), Reverse(agent.in_flight), Reverse(agent.sessions));
+            (busy, agent.agent.clone())
+        });
+        Ok(agents)
     }
 }

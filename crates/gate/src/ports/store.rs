@@ -81,6 +81,8 @@ pub enum Read {
     },
     /// How many messages wait in an agent's queues.
     Depth(AgentId),
+    /// How many messages wait in all queues.
+    TotalDepth,
     /// How many audit entries are durable: the number of the last one.
     RecordCount,
 }
@@ -104,6 +106,9 @@ pub enum Scan {
         /// The time to judge by.
         now: Timestamp,
     },
+    /// The agents for which messages wait: the longest queues first, and agents with as many by
+    /// their id.
+    Queues,
     /// Audit entries from this number on.
     Records {
         /// The first number wanted.
@@ -206,6 +211,8 @@ pub enum Found {
     Window(WindowView),
     /// A number of messages.
     Depth(u64),
+    /// How many messages wait for an agent.
+    Queue(AgentId, u64),
     /// A number of audit entries.
     RecordCount(u64),
 }

@@ -23,6 +23,8 @@ mod inspect;
 #[cfg(test)]
 mod observe;
 #[cfg(test)]
+mod overview;
+#[cfg(test)]
 mod publish;
 #[cfg(test)]
 mod rate_limit;

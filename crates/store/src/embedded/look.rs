@@ -32,6 +32,7 @@ pub(super) fn read(state: &mut State, what: Read) -> Option<Found> {
         }
         Read::Sent { sender, key, now } => state.sent.live(&sender, key, now).map(Found::Sent),
         Read::Depth(agent) => Some(Found::Depth(state.queues.depth(&agent))),
+        Read::TotalDepth => Some(Found::Depth(state.queues.total().0)),
         // Known where the newest entries are kept.
         Read::RecordCount => None,
     }
@@ -48,6 +49,10 @@ pub(super) fn scan(state: &State, what: &Scan, count: usize) -> Vec<Found> {
         }
         Scan::Expired { now } => {
             state.queues.expired(*now).take(count).map(Found::Message).collect()
+        }
+        Scan::Queues => {
+            let longest = state.queues.longest(count).into_iter();
+            longest.map(|(agent, depth)| Found::Queue(agent.clone(), depth)).collect()
         }
         Scan::Records { .. } => Vec::new(),
     }

@@ -1,5 +1,7 @@
 //! Reads and scans.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use gate::limits::RateLimits;
@@ -41,6 +43,7 @@ impl Inner {
                 let waiting = state.messages.values().filter(|m| m.entry.queue.agent == agent);
                 Some(Found::Depth(waiting.count() as u64))
             }
+            Read::TotalDepth => Some(Found::Depth(state.messages.len() as u64)),
             Read::RecordCount => Some(Found::RecordCount(self.records.len() as u64)),
         }
     }
@@ -103,6 +106,16 @@ impl Inner {
                     .collect();
                 over.sort_by_key(|(expires_at, place, _)| (*expires_at, *place));
                 over.into_iter().take(count).map(|(.., m)| Found::Message(m.view())).collect()
+            }
+            Scan::Queues => {
+                let mut depths: BTreeMap<&AgentId, u64> = BTreeMap::new();
+                for message in state.messages.values() {
+                    *depths.entry(&message.entry.queue.agent).or_default() += 1;
+                }
+                let mut depths: Vec<_> = depths.into_iter().collect();
+                depths.sort_by_key(|(_, depth)| Reverse(*depth));
+                let longest = depths.into_iter().take(count);
+                longest.map(|(agent, depth)| Found::Queue(agent.clone(), depth)).collect()
             }
             Scan::Records { from } => {
                 let wanted = self.records.iter().filter(|entry| entry.link.seq >= *from);

@@ -92,6 +92,13 @@ impl Kit {
         }
     }
 
+    pub(super) async fn total_depth(&self) -> Result<u64, String> {
+        match self.read(Read::TotalDepth).await? {
+            Some(Found::Depth(depth)) => Ok(depth),
+            other => Err(format!("a depth is read as {other:?}")),
+        }
+    }
+
     pub(super) async fn record_count(&self) -> Result<u64, String> {
         match self.read(Read::RecordCount).await? {
             Some(Found::RecordCount(count)) => Ok(count),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use gate::ports::{Claim, Entry, Found, Leased, MessageState, MessageView, Op, Scan, StoreError};
+use gate::ports::{
+    Claim, Entry, Found, Leased, MessageState, MessageView, Op, QueueKey, Scan, StoreError,
+};
 
 use super::Case;
 use super::kit::{
@@ -19,6 +21,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("a claim takes at most its count and its bytes, but one at least", |kit| {
         limits(kit).boxed_local()
     }),
+    ("the longest queues come first, and all are counted", |kit| longest(kit).boxed_local()),
     ("an id is taken once", |kit| unique(kit).boxed_local()),
     ("a full queue refuses more", |kit| full_queue(kit).boxed_local()),
     ("a full store refuses more", |kit| full_store(kit).boxed_local()),
@@ -60,6 +63,41 @@ async fn whole(kit: &mut Kit) -> Checked {
         reason: String::new(),
     };
     same("the view", &kit.view(7).await?, &Some(view))
+}
+
+async fn longest(kit: &mut Kit) -> Checked {
+    let to = |number, name, instance| -> Result<Op, String> {
+        let queue = QueueKey { agent: agent(name)?, ..queue("b", instance)? };
+        Ok(Op::Enqueue(Entry { queue, ..entry(number)? }))
+    };
+    let ops = vec![
+        to(1, "d", None)?,
+        to(2, "b", None)?,
+        to(3, "b", Some("i"))?,
+        to(4, "c", None)?,
+        to(5, "c", Some("i"))?,
+        to(6, "c", Some("j"))?,
+        to(7, "a", None)?,
+    ];
+    kit.commit(ops).await?;
+    // What a session holds is still in its queue.
+    kit.take(1, 1, 1).await?;
+    let queues = |wanted: &[(&str, u64)]| -> Result<Vec<Found>, String> {
+        wanted.iter().map(|(name, depth)| Ok(Found::Queue(agent(name)?, *depth))).collect()
+    };
+    let all = queues(&[("c", 3), ("b", 2), ("a", 1), ("d", 1)])?;
+    same("all queues", &kit.scan(Scan::Queues, 9).await?, &all)?;
+    for count in 0..4 {
+        let some = kit.scan(Scan::Queues, count).await?;
+        same("the longest queues", &some.as_slice(), &all.get(..count).unwrap_or_default())?;
+    }
+    same("the total", &kit.total_depth().await?, &7)?;
+    for number in [1, 7] {
+        kit.commit(vec![Op::Expire { message: message(number), at: at(99_999_999) }]).await?;
+    }
+    let left = queues(&[("c", 3), ("b", 2)])?;
+    same("what is left", &kit.scan(Scan::Queues, 9).await?, &left)?;
+    same("their total", &kit.total_depth().await?, &5)
 }
 
 async fn limits(kit: &mut Kit) -> Checked {

@@ -217,7 +217,8 @@ async fn ask(store: &dyn Store, now: Timestamp) -> Vec<String> {
         answers.push(format!("{:?}", store.scan(scan, 9).await));
     }
     let letters = Scan::DeadLetters(DeadLetterScan::default());
-    for scan in [letters, Scan::Expired { now }, Scan::Records { from: 1 }] {
+    answers.push(format!("{:?}", store.read(Read::TotalDepth).await));
+    for scan in [letters, Scan::Expired { now }, Scan::Queues, Scan::Records { from: 1 }] {
         answers.push(format!("{:?}", store.scan(scan, 1_000).await));
     }
     answers

@@ -5,6 +5,7 @@
 mod lane;
 mod lease;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
@@ -177,6 +178,20 @@ impl Queues {
     /// Returns how many messages an agent's queues hold.
     pub(in crate::embedded) fn depth(&self, agent: &AgentId) -> u64 {
         self.agents.get(agent).map_or(0, |agent| agent.load.len)
+    }
+
+    /// Returns whose queues are the longest, and how many messages they hold: as many agents as
+    /// asked for, of those that have any.
+    pub(in crate::embedded) fn longest(&self, count: usize) -> Vec<(&AgentId, u64)> {
+        let all = self.agents.iter().map(|(agent, of)| (agent, of.load.len));
+        let mut all: Vec<_> = all.map(|(agent, depth)| (Reverse(depth), agent)).collect();
+        // Of many agents only those are sorted that are asked for.
+        if all.len() > count {
+            all.select_nth_unstable(count);
+            all.truncate(count);
+        }
+        all.sort_unstable();
+        all.into_iter().map(|(Reverse(depth), agent)| (agent, depth)).collect()
     }
 
     /// Returns how many messages there are, and their bytes.
