@@ -9,12 +9,14 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::cause::{self, Cause};
 use crate::error::{Error, HandlerError};
 use crate::incoming::Incoming;
 use crate::message::Message;
 use crate::shared::Shared;
+use crate::trace::TraceContext;
 
 /// Hands each message to the handler until the client ends, then waits for those under way.
 pub(crate) async fn listen<H, F>(shared: &Arc<Shared>, handler: H) -> Result<(), Error>
@@ -32,7 +34,10 @@ where
         let Some(incoming) = shared.take().await else { break };
         let handler = Arc::clone(&handler);
         under_way.spawn(async move {
-            handle(incoming, &*handler).await;
+            // What the handler logs, and what is logged of it, carries the message's trace.
+            let trace = incoming.message.trace();
+            let log = trace.map_or_else(tracing::Span::none, TraceContext::log_span);
+            handle(incoming, &*handler).instrument(log).await;
             drop(permit);
         });
     }

@@ -40,6 +40,21 @@ impl TraceContext {
         &self.parent
     }
 
+    /// Returns the span whose fields log lines carry: the place in a trace that is kept.
+    pub(crate) fn log_span(&self) -> tracing::Span {
+        // INVARIANT: it is a traceparent of version 00.
+        let mut parts = self.parent.split('-').skip(1);
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(trace_id), Some(span_id), Some(flags))
+                if u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1) =>
+            {
+                // Of the highest level, so that it is there whatever is logged.
+                tracing::error_span!("message", trace_id, span_id)
+            }
+            _ => tracing::Span::none(),
+        }
+    }
+
     /// Returns the text of the header `tracestate`.
     #[must_use]
     pub fn tracestate(&self) -> Option<&str> {

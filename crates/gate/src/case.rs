@@ -140,15 +140,7 @@ impl Case {
     /// Returns the span whose fields each log line of the run carries: its place in a trace that is
     /// kept, as the collector has it.
     pub(crate) fn log_span(&self) -> tracing::Span {
-        let continued = self.continued.as_ref().and_then(|trace| trace.traceparent.as_deref());
-        let mut parts = continued.unwrap_or_default().split('-').skip(1);
-        match (parts.next(), parts.next(), parts.next()) {
-            // Of the highest level, so that it is there whatever is logged.
-            (Some(trace_id), Some(span_id), Some("01")) => {
-                tracing::error_span!("run", trace_id, span_id)
-            }
-            _ => tracing::Span::none(),
-        }
+        self.continued.as_ref().map_or_else(tracing::Span::none, TraceContext::log_span)
     }
 
     /// Notes what the caller named, so that a refusal at the first stage names it too.

@@ -41,6 +41,7 @@ impl Watch {
             return;
         }
         let step = step();
+        step.log();
         for observer in &self.observers {
             observer.moved(&step);
         }

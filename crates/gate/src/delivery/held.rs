@@ -23,6 +23,13 @@ pub(super) struct Held {
 /// The trace of a message that has none.
 pub(super) static NO_TRACE: TraceContext = TraceContext { traceparent: None, tracestate: None };
 
+impl Held {
+    /// Returns the span of log lines that are about this message.
+    pub(super) fn log_span(&self) -> tracing::Span {
+        self.trace.as_deref().map_or_else(tracing::Span::none, TraceContext::log_span)
+    }
+}
+
 impl Hub {
     /// Makes what is held of a message from its lease.
     pub(super) fn held(&self, leased: &Leased) -> Held {

@@ -77,11 +77,11 @@ impl Hub {
                     if answer.is_ok() {
                         self.note_settled(live, held, StepKind::Acknowledged);
                     }
-                    log_failure(live, answer);
+                    log_failure(live, held, answer);
                 }
             }
             Err(StoreError::Full { .. }) => self.postpone(live, held).await,
-            failed => log_failure(live, failed),
+            failed => log_failure(live, held, failed),
         }
     }
 
@@ -91,18 +91,21 @@ impl Hub {
         match self.commit_until_done(live, &ops).await {
             Ok(()) => self.note_settled(live, held, StepKind::DeadLettered { code }),
             Err(StoreError::Full { .. }) => self.postpone(live, held).await,
-            answer => log_failure(live, answer),
+            answer => log_failure(live, held, answer),
         }
     }
 
     /// Puts a message back that should become a dead letter while there is no room for one.
     async fn postpone(&self, live: &Live, held: &Held) {
-        tracing::error!(message = %held.message, "no room for a dead letter; it is tried later");
+        held.log_span().in_scope(|| {
+            let id = held.message;
+            tracing::error!(%id, "no room for a dead letter; it is tried later");
+        });
         let now = self.clock.now();
         let not_before = now.after(self.settings.retry_backoff_max);
         let how = Settlement::Retry(Retry { not_before, counts: false });
         let settle = Op::Settle { message: held.message, holder: live.id, how, at: now };
-        log_failure(live, self.commit_until_done(live, &[settle]).await);
+        log_failure(live, held, self.commit_until_done(live, &[settle]).await);
     }
 
     /// Commits groups of operations as one batch: all of them or none.
@@ -254,10 +257,13 @@ fn held_by(op: &Op, holder: SessionId) -> Op {
     op
 }
 
-fn log_failure(live: &Live, answer: Result<(), StoreError>) {
+fn log_failure(live: &Live, held: &Held, answer: Result<(), StoreError>) {
     match answer {
         // The lease was taken over, and is its new holder's to settle.
         Ok(()) | Err(StoreError::Conflict { .. }) => {}
-        Err(cause) => tracing::warn!(agent = %live.agent, %cause, "cannot settle a delivery"),
+        Err(cause) => held.log_span().in_scope(|| {
+            let (id, agent) = (held.message, &live.agent);
+            tracing::warn!(%id, %agent, %cause, "cannot settle a delivery");
+        }),
     }
 }

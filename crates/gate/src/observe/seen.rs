@@ -84,6 +84,34 @@ pub struct MessageStep<'a> {
     pub trace: &'a TraceContext,
 }
 
+impl MessageStep<'_> {
+    /// Logs it, beside the run that took the message.
+    pub(crate) fn log(&self) {
+        // Without a reader of such lines not even the span is made.
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        self.trace.log_span().in_scope(|| {
+            tracing::debug!(id = %self.message, agent = %self.target, attempt = self.attempt,
+                "{}", self.kind.as_str());
+        });
+    }
+}
+
+impl StepKind {
+    /// Returns its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Acknowledged => "acknowledged",
+            Self::Retried => "retried",
+            Self::DeadLettered { .. } => "dead_lettered",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 /// What can happen to a message behind the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepKind {

@@ -46,6 +46,29 @@ pub struct TraceContext {
     pub tracestate: Option<String>,
 }
 
+impl TraceContext {
+    /// Returns the span whose fields log lines carry: the place in a trace that is kept.
+    pub(crate) fn log_span(&self) -> tracing::Span {
+        let is_hex = |part: &&str, digits| {
+            part.len() == digits && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        let mut parts = self.traceparent.as_deref().unwrap_or_default().split('-').skip(1);
+        let trace_id = parts.next().filter(|part| is_hex(part, 32));
+        let span_id = parts.next().filter(|part| is_hex(part, 16));
+        // The lowest bit of the flags says that it is kept.
+        let is_kept = parts
+            .next()
+            .is_some_and(|flags| u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1));
+        match (trace_id, span_id) {
+            // Of the highest level, so that it is there whatever is logged.
+            (Some(trace_id), Some(span_id)) if is_kept => {
+                tracing::error_span!("run", trace_id, span_id)
+            }
+            _ => tracing::Span::none(),
+        }
+    }
+}
+
 /// A message with everything that the receiver sees.
 #[derive(Debug, Clone)]
 pub struct Envelope {
