@@ -8,11 +8,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
-use tonic::{Response, Status};
+use tonic::{Request, Response, Status};
 
+use crate::cause::Cause;
 use crate::dial::Link;
 use crate::error::{Error, Refused, is_transport};
 use crate::shared::Shared;
+use crate::tracer::Operation;
 
 impl Shared {
     /// Makes a call on a live connection, waiting for one until the deadline.
@@ -45,6 +47,25 @@ impl Shared {
                 Err(known.unwrap_or(Error::Timeout))
             }
         }
+    }
+
+    /// Makes a call that is about no message that is sent, within its trace.
+    pub(crate) async fn call_traced<M: Clone, T, F>(
+        &self,
+        (operation, message_id): (Operation, Option<&str>),
+        cause: &Cause,
+        message: M,
+        attempt: impl Fn(Arc<Link>, Request<M>) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut cause = cause.completed();
+        let tracing = self.trace_call(operation, message_id, &mut cause);
+        let attempt = |link| attempt(link, cause.stated(message.clone()));
+        let answered = self.call(self.deadline(), attempt).await;
+        tracing.ended(&answered);
+        answered
     }
 
     /// Returns the deadline of a call that has no own timeout.

@@ -13,9 +13,12 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::sync::DropGuard;
+use tonic::{Request, Response, Status};
 use wire::mas::runtime::v1 as mas;
+use wire::palisade::bus::v1 as bus;
 
 use crate::cause::Cause;
+use crate::dial::Link;
 use crate::error::{Error, HandlerError};
 use crate::incoming::Messages;
 use crate::listen::listen;
@@ -26,6 +29,7 @@ use crate::posting::Text;
 use crate::sent::Sent;
 use crate::shared::Shared;
 use crate::trace::TraceContext;
+use crate::tracer::Operation;
 use crate::{payload, session, tasks};
 
 /// Talks through a gate as one agent; cheap to clone.
@@ -216,10 +220,10 @@ impl Client {
     /// # Errors
     /// Returns [`Error::Refused`] with the gate's reason, or why there was no answer.
     pub async fn state(&self) -> Result<HashMap<String, String>, Error> {
+        let request = mas::GetStateRequest {};
         let response = self
-            .shared
-            .call(self.shared.deadline(), |link| async move {
-                link.runtime().get_state(mas::GetStateRequest {}).await
+            .ask(Operation::ReadState, request, |link, request| async move {
+                link.runtime().get_state(request).await
             })
             .await?;
         Ok(response.state)
@@ -234,12 +238,10 @@ impl Client {
         updates: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(), Error> {
         let request = mas::UpdateStateRequest { updates: updates.into_iter().collect() };
-        self.shared
-            .call(self.shared.deadline(), |link| {
-                let request = request.clone();
-                async move { link.runtime().update_state(request).await }
-            })
-            .await?;
+        self.ask(Operation::UpdateState, request, |link, request| async move {
+            link.runtime().update_state(request).await
+        })
+        .await?;
         Ok(())
     }
 
@@ -248,11 +250,10 @@ impl Client {
     /// # Errors
     /// Returns [`Error::Refused`] with the gate's reason, or why there was no answer.
     pub async fn reset_state(&self) -> Result<(), Error> {
-        self.shared
-            .call(self.shared.deadline(), |link| async move {
-                link.runtime().reset_state(mas::ResetStateRequest {}).await
-            })
-            .await?;
+        self.ask(Operation::ResetState, mas::ResetStateRequest {}, |link, request| async move {
+            link.runtime().reset_state(request).await
+        })
+        .await?;
         Ok(())
     }
 
@@ -265,10 +266,8 @@ impl Client {
         let capabilities = capabilities.iter().map(|one| (*one).to_owned()).collect();
         let request = mas::DiscoverRequest { capabilities };
         let response = self
-            .shared
-            .call(self.shared.deadline(), |link| {
-                let request = request.clone();
-                async move { link.runtime().discover(request).await }
+            .ask(Operation::Discover, request, |link, request| async move {
+                link.runtime().discover(request).await
             })
             .await?;
         Ok(response.agents.into_iter().map(Agent::from).collect())
@@ -279,7 +278,15 @@ impl Client {
     /// # Errors
     /// Returns [`Error::Refused`] with the gate's reason, or why there was no answer.
     pub async fn status(&self, message: &MessageId) -> Result<MessageStatus, Error> {
-        self.shared.status(message).await
+        let request = bus::MessageStatusRequest { message_id: message.as_str().to_owned() };
+        let what = (Operation::Status, Some(message.as_str()));
+        let status = self
+            .shared
+            .call_traced(what, &self.cause, request, |link, request| async move {
+                link.bus().message_status(request).await
+            })
+            .await?;
+        Ok(status.into())
     }
 
     /// Takes no further message, waits for handlers and their answers, and for the gate's
@@ -301,6 +308,19 @@ impl Client {
             tracing::debug!("the gate did not end the stream");
         }
         phases.stop.cancel();
+    }
+
+    /// Makes a call that is about no message.
+    async fn ask<M: Clone, T, F>(
+        &self,
+        operation: Operation,
+        request: M,
+        attempt: impl Fn(Arc<Link>, Request<M>) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.shared.call_traced((operation, None), &self.cause, request, attempt).await
     }
 
     /// Completed here, where the handler is known in which this is called.

@@ -74,6 +74,11 @@ impl Dialer {
         })
     }
 
+    /// Returns where the gate is.
+    pub(crate) fn addr(&self) -> &str {
+        &self.addr
+    }
+
     /// Makes a connection; the caller bounds the time.
     pub(crate) async fn dial(&self) -> Result<Link, Error> {
         let material = self.material().await?;

@@ -85,6 +85,24 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Returns the status of the call, or the one that it would have had.
+    pub(crate) const fn status(&self) -> Code {
+        match self {
+            Self::Refused(refused) => refused.status,
+            Self::Timeout => Code::DeadlineExceeded,
+            Self::Closed => Code::Cancelled,
+            Self::Interrupted
+            | Self::Connect { .. }
+            | Self::Tls(_)
+            | Self::Workload(_)
+            | Self::Svid(_)
+            | Self::Handshake { .. } => Code::Unavailable,
+            Self::Invalid(_) => Code::InvalidArgument,
+        }
+    }
+}
+
 /// Says what is wrong with what the program itself gave.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]

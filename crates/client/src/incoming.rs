@@ -166,7 +166,7 @@ impl Answer {
 
     pub(crate) async fn nack(mut self, why: HandlerError) -> Result<(), Error> {
         let code = if why.retryable { "retried" } else { "refused" };
-        std::mem::take(&mut self.tracing).end(Ending::Failed(code));
+        std::mem::take(&mut self.tracing).end(Ending::Failed { code, status: None });
         match self.way.take() {
             Some(way) => way.nack(&why).await,
             None => Ok(()),

@@ -20,7 +20,7 @@ use crate::outgoing::Outgoing;
 use crate::payload;
 use crate::sent::Sent;
 use crate::shared::Shared;
-use crate::tracer::{Ending, Operation, Tracing};
+use crate::tracer::{Operation, Tracing};
 
 /// Holds what is the same for every kind of message.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Shared {
         match self.put(&publish, &text.cause, self.deadline()).await {
             Ok(sent) => Ok(sent.traced(tracing)),
             Err(error) => {
-                tracing.end(Ending::Failed(error.code()));
+                tracing.end((&error).into());
                 Err(error)
             }
         }
@@ -171,7 +171,7 @@ impl Shared {
         Ok(MessageId::new(response.message_id))
     }
 
-    /// Asks what became of a message.
+    /// Asks what became of a message, for one of its receipts: nobody wants a span of each.
     pub(crate) async fn status(&self, message: &MessageId) -> Result<MessageStatus, Error> {
         let request = MessageStatusRequest { message_id: message.as_str().to_owned() };
         let response = self

@@ -30,6 +30,8 @@ pub(crate) struct Case {
     pub(crate) marks: Marks,
     /// Which stage refused it, if one did.
     pub(crate) refused_at: Option<Stage>,
+    /// Whether it came by a native session, with others.
+    pub(crate) is_published: bool,
     /// Whether the door refused it and no stage.
     pub(crate) is_door_refusal: bool,
     /// The caller's trace, and what the tracer made of it.
@@ -91,6 +93,7 @@ impl Case {
             snapshot: gate.registry.snapshot(),
             marks: Marks::begin(gate.clock.elapsed()),
             refused_at: None,
+            is_published: false,
             is_door_refusal: false,
             continued: gate.tracer.as_ref().map(|tracer| tracer.begin(&trace)),
             given: trace,
@@ -232,6 +235,7 @@ impl Case {
         let run = Observed {
             id: self.id,
             event_type: self.event_type,
+            is_published: self.is_published,
             is_message: self.is_message(),
             caller: self.principal.as_ref().map_or("", Principal::name),
             is_agent: self.principal.as_ref().is_some_and(Principal::is_agent),
@@ -242,6 +246,7 @@ impl Case {
             correlation: self.correlation.as_deref(),
             decision: refusal.map_or(self.decision, Refusal::decision),
             code: refusal.map(Refusal::code),
+            refusal,
             reason: reason.as_deref(),
             decided_by: self.decided_by.as_deref().filter(|_| refusal.is_none()),
             refused_at: self.refused_at,

@@ -94,7 +94,7 @@ impl Gate {
             }
             let Item { action, trace, key, ttl, wanted } = item;
             let mut case = Case::open(self, &peer, trace, &action);
-            (case.key, case.ttl) = (key, ttl);
+            (case.key, case.ttl, case.is_published) = (key, ttl, true);
             let verdict = self.decide(&mut case, caller.clone(), action).await;
             if verdict.is_ok() {
                 session.follow(case.id, wanted);

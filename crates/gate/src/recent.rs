@@ -215,6 +215,8 @@ mod tests {
             tracestate: None,
         };
         recent.finished(&Observed {
+            is_published: false,
+            refusal: None,
             id: id(number),
             event_type: "message.send",
             is_message: true,

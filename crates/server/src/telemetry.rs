@@ -113,6 +113,11 @@ fn below(place: &Place, number: u64) -> Place {
     place.child(mixed ^ (mixed >> 31))
 }
 
+/// Returns how an instance of an agent is named, the same as in the spans of the agent itself.
+fn client_id(agent: &str, instance: &str) -> String {
+    format!("{agent}/{instance}")
+}
+
 fn nanos(at: Timestamp) -> u64 {
     at.micros().saturating_mul(1_000)
 }

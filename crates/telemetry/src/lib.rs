@@ -10,6 +10,7 @@
 //! | `context` | the place in a trace that W3C Trace Context carries |
 //! | `sampler` | which traces are kept |
 //! | `span` | one piece of work with its times and attributes |
+//! | `rpc` | what the conventions say of a call over gRPC |
 //! | `mask` | what is taken out of free text before it leaves the process |
 //! | `metric` | counters, gauges and histograms as they are read out |
 //! | `exporter` | the bounded queue, batches, repeated attempts, the end |
@@ -22,6 +23,7 @@ mod mask;
 mod metric;
 mod otlp;
 mod post;
+pub mod rpc;
 mod sampler;
 mod settings;
 mod span;

@@ -1,13 +1,14 @@
-//! What an agent did, counted and timed by the names that OpenTelemetry has for messaging.
+//! What an agent did, counted and timed by the names that OpenTelemetry has for it.
 //!
-//! Source: OpenTelemetry semantic conventions, messaging metrics.
+//! Source: OpenTelemetry semantic conventions, messaging metrics and RPC metrics.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ::telemetry::{Buckets, Family, FamilyKind, Point, Reading, Value};
+use ::telemetry::{Buckets, Family, FamilyKind, Point, Reading, Value, rpc};
+use tonic::Code;
 
 use super::now;
 use crate::tracer::Operation;
@@ -19,8 +20,8 @@ pub(super) struct Counts {
     times: Mutex<BTreeMap<Key, Times>>,
 }
 
-/// What was done, and with which code it failed.
-type Key = (&'static str, Option<Cow<'static, str>>);
+/// What was done, and with which code and status it failed.
+type Key = (Operation, Option<(Cow<'static, str>, Option<&'static str>)>);
 
 /// How often something was done, and how long it took.
 #[derive(Debug, Default, Clone)]
@@ -34,12 +35,19 @@ impl Counts {
         Self { since_ns: now(), times: Mutex::default() }
     }
 
-    /// Counts something that is over; `failed` says with which code.
-    pub(super) fn ended(&self, operation: Operation, failed: Option<&str>, took: Duration) {
+    /// Counts something that is over; `failed` says with which code and status.
+    pub(super) fn ended(
+        &self,
+        operation: Operation,
+        failed: Option<(&str, Option<Code>)>,
+        took: Duration,
+    ) {
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut key = (name(operation), failed.map(|code| Cow::Owned(code.to_owned())));
+        let status = |status: Code| rpc::status_name(status.into());
+        let failed = failed.map(|(code, of)| (Cow::Owned(code.to_owned()), of.map(status)));
+        let mut key = (operation, failed);
         if times.len() >= KEYS_MAX && !times.contains_key(&key) {
-            key.1 = Some(Cow::Borrowed("_OTHER"));
+            key.1 = Some((Cow::Borrowed("_OTHER"), Some("UNKNOWN")));
         }
         let seconds = took.as_secs_f64();
         let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
@@ -53,8 +61,10 @@ impl Counts {
     /// Reads everything out.
     pub(super) fn reading(&self) -> Reading {
         let times = self.times.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (messages, calls): (Vec<_>, Vec<_>) =
+            times.into_iter().partition(|((of, _), _)| of.is_message());
         let (processed, sent): (Vec<_>, Vec<_>) =
-            times.into_iter().partition(|((of, _), _)| *of == name(Operation::Process));
+            messages.into_iter().partition(|((of, _), _)| *of == Operation::Process);
         let mut families = Vec::new();
         if !sent.is_empty() {
             let help = "Messages that were handed to the gate, or were to be.";
@@ -67,6 +77,10 @@ impl Counts {
             families.push(counter("messaging.client.consumed.messages", help, &processed));
             let help = "From handing a message to the program to its answer.";
             families.push(histogram("messaging.process.duration", help, processed));
+        }
+        if !calls.is_empty() {
+            let help = "Calls that are about no message that is sent, until their answer.";
+            families.push(histogram("rpc.client.call.duration", help, calls));
         }
         Reading { since_ns: self.since_ns, at_ns: now(), families }
     }
@@ -93,20 +107,35 @@ fn histogram(name: &'static str, help: &'static str, of: Vec<Counted>) -> Family
     Family { name: name.into(), help: help.into(), unit: "s", kind, points }
 }
 
-fn labels((name, failed): Key) -> Vec<(&'static str, Cow<'static, str>)> {
-    let mut labels =
-        vec![("messaging.system", "palisade".into()), ("messaging.operation.name", name.into())];
-    labels.extend(failed.map(|code| ("error.type", code)));
+fn labels((operation, failed): Key) -> Vec<(&'static str, Cow<'static, str>)> {
+    let mut labels = Vec::with_capacity(4);
+    match operation.method().filter(|_| !operation.is_message()) {
+        Some(method) => {
+            let status = failed.as_ref().map_or(Some("OK"), |(_, status)| *status);
+            labels.extend([("rpc.system.name", "grpc".into()), ("rpc.method", method.into())]);
+            labels.extend(status.map(|status| ("rpc.response.status_code", status.into())));
+        }
+        None => labels.extend([
+            ("messaging.system", "palisade".into()),
+            ("messaging.operation.name", name(operation).into()),
+        ]),
+    }
+    labels.extend(failed.map(|(code, _)| ("error.type", code)));
     labels
 }
 
-/// Returns the name of an operation, as spans have it.
+/// Returns the name of an operation, as spans have it: that of the gate's event where there is one.
 pub(super) const fn name(operation: Operation) -> &'static str {
     match operation {
         Operation::Send => "send",
         Operation::Request => "request",
         Operation::Reply => "reply",
         Operation::Process => "process",
+        Operation::Status => "message.status",
+        Operation::Discover => "discover",
+        Operation::ReadState => "state.read",
+        Operation::UpdateState => "state.update",
+        Operation::ResetState => "state.reset",
     }
 }
 
@@ -125,7 +154,10 @@ mod tests {
         let counts = Counts::new();
         counts.ended(Operation::Send, None, Duration::from_millis(3));
         counts.ended(Operation::Send, None, Duration::from_secs(11));
-        counts.ended(Operation::Send, Some("not_authorized"), Duration::from_millis(60));
+        let denied = Some(("not_authorized", Some(Code::PermissionDenied)));
+        counts.ended(Operation::Send, denied, Duration::from_millis(60));
+        counts.ended(Operation::Discover, None, Duration::from_millis(5));
+        counts.ended(Operation::ReadState, denied, Duration::from_millis(5));
         counts.ended(Operation::Process, None, Duration::from_millis(5));
         let reading = counts.reading();
         assert!(reading.at_ns >= reading.since_ns);
@@ -141,13 +173,23 @@ mod tests {
         let process = &family("messaging.process.duration").points[0];
         let Value::Buckets(buckets) = &process.value else { panic!("{process:?}") };
         assert_eq!(buckets.counts[0], 1, "a bound belongs to its bucket");
+        let calls = &family("rpc.client.call.duration").points;
+        let labels: Vec<_> = calls.iter().map(|point| point.labels.clone()).collect();
+        let system = ("rpc.system.name", Cow::from("grpc"));
+        let of = |method: &'static str, status: &'static str| {
+            let method = ("rpc.method", Cow::from(method));
+            vec![system.clone(), method, ("rpc.response.status_code", Cow::from(status))]
+        };
+        let mut read = of("mas.runtime.v1.RuntimeService/GetState", "PERMISSION_DENIED");
+        read.push(("error.type", "not_authorized".into()));
+        assert_eq!(labels, [of("mas.runtime.v1.RuntimeService/Discover", "OK"), read]);
     }
 
     #[test]
     fn codes_without_end_are_one() {
         let counts = Counts::new();
         for code in 0..2 * KEYS_MAX {
-            counts.ended(Operation::Reply, Some(&code.to_string()), Duration::ZERO);
+            counts.ended(Operation::Reply, Some((&code.to_string(), None)), Duration::ZERO);
         }
         assert_eq!(counts.reading().families[0].points.len(), KEYS_MAX + 1);
     }

@@ -48,6 +48,8 @@ pub(crate) enum Heard {
         timeout_ms: i32,
     },
     Key(String),
+    /// A call about no message that is sent, and the trace that it is part of.
+    Call(&'static str, Option<String>),
     CallRefused,
     /// A frame of the native session with so many publishes.
     Frame(usize),
@@ -179,6 +181,14 @@ impl Doors {
             self.heard.try_send(Heard::CallRefused).unwrap();
             Err(status)
         })
+    }
+
+    /// Notes a call about no message that is sent, and answers as it was told to.
+    fn called<T>(&self, name: &'static str, request: &Request<T>) -> Result<(), Status> {
+        let parent = request.metadata().get("traceparent");
+        let parent = parent.map(|text| text.to_str().unwrap().to_owned());
+        self.heard.try_send(Heard::Call(name, parent)).unwrap();
+        self.check_call()
     }
 
     async fn listen_to(&self, agent: String, mut events: Streaming<mas::ClientEvent>) {
@@ -321,6 +331,7 @@ impl RuntimeService for Doors {
         &self,
         request: Request<mas::DiscoverRequest>,
     ) -> Result<Response<mas::DiscoverResponse>, Status> {
+        self.called("discover", &request)?;
         let agents = vec![mas::AgentRecord {
             agent_id: "bob".to_owned(),
             capabilities: request.into_inner().capabilities,
@@ -332,8 +343,9 @@ impl RuntimeService for Doors {
 
     async fn get_state(
         &self,
-        _request: Request<mas::GetStateRequest>,
+        request: Request<mas::GetStateRequest>,
     ) -> Result<Response<mas::GetStateResponse>, Status> {
+        self.called("get_state", &request)?;
         let state = self.inside().state.clone();
         Ok(Response::new(mas::GetStateResponse { state }))
     }
@@ -342,14 +354,16 @@ impl RuntimeService for Doors {
         &self,
         request: Request<mas::UpdateStateRequest>,
     ) -> Result<Response<mas::UpdateStateResponse>, Status> {
+        self.called("update_state", &request)?;
         self.inside().state.extend(request.into_inner().updates);
         Ok(Response::new(mas::UpdateStateResponse {}))
     }
 
     async fn reset_state(
         &self,
-        _request: Request<mas::ResetStateRequest>,
+        request: Request<mas::ResetStateRequest>,
     ) -> Result<Response<mas::ResetStateResponse>, Status> {
+        self.called("reset_state", &request)?;
         self.inside().state.clear();
         Ok(Response::new(mas::ResetStateResponse {}))
     }
@@ -370,6 +384,7 @@ impl BusService for Doors {
         &self,
         request: Request<bus::MessageStatusRequest>,
     ) -> Result<Response<bus::MessageStatusResponse>, Status> {
+        self.called("message_status", &request)?;
         let mut response = bus::MessageStatusResponse { attempts: 5, ..Default::default() };
         response.set_state(bus::MessageState::DeadLettered);
         response.reason = format!("{} failed", request.into_inner().message_id);

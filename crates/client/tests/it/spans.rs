@@ -1,15 +1,18 @@
 //! Spans of what a client does: what a tracer is told, and what goes on with messages.
 
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use palisade_client::{
-    Ending, HandlerError, Operation, Outgoing, TraceContext, Tracer, Underway, Work,
+    Ending, Error, HandlerError, MessageId, Operation, Outgoing, TraceContext, Tracer, Underway,
+    Work,
 };
 use serde_json::json;
 use tokio::task::JoinSet;
+use tracing_subscriber::fmt::MakeWriter;
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Heard};
 
 /// One span as the tracer saw it.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +51,7 @@ impl Underway for Recording {
     fn end(self: Box<Self>, ending: Ending<'_>) {
         let ending = match ending {
             Ending::Done(id) => Ok(id.is_some()),
-            Ending::Failed(code) => Err(code.to_owned()),
+            Ending::Failed { code, .. } => Err(code.to_owned()),
             _ => panic!("{ending:?}"),
         };
         self.0.0.lock().unwrap()[self.1].ending = Some(ending);
@@ -150,4 +153,100 @@ async fn the_span_of_what_is_published_ends_with_its_outcome() {
     let mut sent = alice.publish(Outgoing::json("bob", "note", "{}")).await.unwrap();
     let refused = sent.accepted().await.unwrap_err();
     assert_eq!(ended(2).await, Err(refused.code().to_owned()));
+}
+
+#[tokio::test]
+async fn calls_about_no_message_have_spans_of_their_own_and_take_them_along() {
+    let (mut gate, tracer) = (Gate::start().await, Recorder::default());
+    let alice = traced(&gate, "alice", &tracer).await;
+    let above = format!("00-{:032x}-{:016x}-01", 7, 99);
+    let alice = alice.traced(TraceContext::new(&above, None).unwrap());
+    alice.discover(&[]).await.unwrap();
+    alice.state().await.unwrap();
+    alice.update_state([("k".to_owned(), "v".to_owned())]).await.unwrap();
+    alice.status(&MessageId::new("m1")).await.unwrap();
+    gate.refuse_call(tonic::Status::resource_exhausted("rate_limited"));
+    let refused = alice.reset_state().await.unwrap_err();
+    assert!(matches!(refused, Error::Refused(_)), "{refused}");
+    let cases = [
+        (Operation::Discover, "discover", Ok(false)),
+        (Operation::ReadState, "get_state", Ok(false)),
+        (Operation::UpdateState, "update_state", Ok(false)),
+        (Operation::Status, "message_status", Ok(false)),
+        (Operation::ResetState, "reset_state", Err("rate_limited".to_owned())),
+    ];
+    for (operation, name, ending) in cases {
+        let seen = tracer.find(operation, "alice>");
+        assert_eq!((&seen.parent, &seen.ending), (&Some(above.clone()), &Some(ending)), "{name}");
+        let heard = gate.hears(|heard| matches!(heard, Heard::Call(..))).await;
+        assert_eq!(heard, Heard::Call(name, Some(seen.own)));
+    }
+}
+
+#[tokio::test]
+async fn receipts_that_are_asked_for_make_no_spans() {
+    let (gate, tracer) = (Gate::start().await, Recorder::default());
+    let alice = traced(&gate, "alice", &tracer).await;
+    let sent = alice.publish(Outgoing::json("bob", "note", "{}")).await.unwrap();
+    sent.acknowledged().await.unwrap();
+    let operations: Vec<_> = tracer.0.lock().unwrap().iter().map(|seen| seen.what.0).collect();
+    assert_eq!(operations, [Operation::Send]);
+}
+
+/// Keeps what is logged.
+#[derive(Clone, Debug, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn what_a_handler_logs_carries_the_trace_of_its_message() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    // Of this thread, which is the only one that the handler runs on.
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let (gate, tracer) = (Gate::start().await, Recorder::default());
+    let alice = traced(&gate, "alice", &tracer).await;
+    let bob = traced(&gate, "bob", &tracer).await;
+    let mut tasks = JoinSet::new();
+    tasks.spawn({
+        let bob = bob.clone();
+        async move {
+            bob.listen(|_message| async {
+                tokio::task::yield_now().await;
+                tracing::info!("at work");
+                Ok(())
+            })
+            .await
+        }
+    });
+    tracing::info!("before");
+    alice.send("bob", "note", &json!({})).await.unwrap();
+    while !String::from_utf8_lossy(&log.0.lock().unwrap()).contains("at work") {
+        tokio::task::yield_now().await;
+    }
+    let own = tracer.find(Operation::Process, "bob>alice").own;
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let line = |about: &str| log.lines().find(|line| line.contains(about)).unwrap().to_owned();
+    for id in own.split('-').skip(1).take(2) {
+        assert!(line("at work").contains(id), "{log}");
+        assert!(!line("before").contains(id), "{log}");
+    }
 }

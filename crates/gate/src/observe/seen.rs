@@ -1,7 +1,9 @@
 //! What observers are shown: names, times and outcomes, never a payload.
 
 use super::{Marks, Stage};
-use crate::types::{AgentId, Decision, InstanceId, MessageId, SessionId, Timestamp, TraceContext};
+use crate::types::{
+    AgentId, Decision, InstanceId, MessageId, Refusal, SessionId, Timestamp, TraceContext,
+};
 
 /// A finished run.
 ///
@@ -13,6 +15,8 @@ pub struct Observed<'a> {
     pub id: MessageId,
     /// The kind of call, such as `message.send`.
     pub event_type: &'static str,
+    /// Whether it came by a native session, with others: then it is no call by itself.
+    pub is_published: bool,
     /// Whether the call is a message; one that was refused is not kept.
     pub is_message: bool,
     /// The agent's id or the operator's name; empty if nobody was authenticated.
@@ -33,6 +37,8 @@ pub struct Observed<'a> {
     pub decision: Decision,
     /// The code of a refusal.
     pub code: Option<&'static str>,
+    /// The refusal itself.
+    pub refusal: Option<&'a Refusal>,
     /// The sentence of a refusal.
     pub reason: Option<&'a str>,
     /// Which rule let it pass, where one did.

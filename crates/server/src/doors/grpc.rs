@@ -35,6 +35,7 @@ use wire::palisade::bus::v1::bus_service_server::BusServiceServer;
 pub(crate) use accept::Listener;
 pub(crate) use measures::DoorMeasures;
 pub(crate) use peer::Identifier;
+pub(crate) use status::code as status_code;
 
 use crate::config::ServerLimits;
 use crate::readiness::Readiness;

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use ::telemetry::{Attribute, Kind, Place, Source, Span, Status};
+use ::telemetry::{Attribute, Kind, Place, Source, Span, Status, rpc};
 use gate::observe::{Marks, Observed, Stage};
 
-use super::{below, nanos};
+use super::{below, client_id, nanos};
+use crate::doors::grpc::status_code;
 
 /// What is kept of a run until its spans are made.
 pub(super) struct Run {
     place: Place,
     parent: Option<Place>,
     event_type: &'static str,
+    /// The method that was called and the status of the answer; nothing of what was published.
+    call: Option<(&'static str, i32)>,
     id: Option<String>,
     is_agent: bool,
     caller: String,
@@ -38,6 +41,9 @@ impl Run {
             place,
             parent: super::place(run.given),
             event_type: run.event_type,
+            call: method(run.event_type).filter(|_| !run.is_published).map(|method| {
+                (method, run.refusal.map_or(0, |refusal| status_code(refusal).into()))
+            }),
             id: run.is_message.then(|| run.id.to_string()),
             is_agent: run.is_agent,
             caller: run.caller.to_owned(),
@@ -73,6 +79,10 @@ impl Run {
             Attribute::number("palisade.findings", self.findings),
         ];
         let say = &mut span.attributes;
+        if let Some((method, status)) = self.call {
+            say.extend(rpc::call(method));
+            say.push(rpc::answer(status));
+        }
         if let Some(id) = self.id {
             let operation = self.event_type.trim_start_matches("message.");
             say.push(Attribute::fixed("messaging.system", "palisade"));
@@ -81,11 +91,12 @@ impl Run {
             say.push(Attribute::id("messaging.message.id", id));
             say.push(Attribute::number("messaging.message.body.size", self.payload_bytes));
         }
+        let client = self.instance.map(|instance| client_id(&self.caller, &instance));
         let caller = if self.is_agent { "palisade.sender" } else { "palisade.operator" };
         let caller = Some(self.caller).filter(|caller| !caller.is_empty()).map(|who| (caller, who));
         let named = [
             ("messaging.destination.name", self.target.clone()),
-            ("messaging.client.id", self.instance),
+            ("messaging.client.id", client),
             ("messaging.message.conversation_id", self.correlation),
             ("palisade.message.type", self.message_type),
             ("palisade.decided_by", self.decided_by),
@@ -129,3 +140,32 @@ impl Source for Run {
         into.push(self.whole());
     }
 }
+
+/// Returns which method of the contracts leads to an event; nothing where that may be several, or
+/// where there was no call that could be read.
+fn method(event_type: &str) -> Option<&'static str> {
+    let found = METHODS.iter().find(|(event, _)| *event == event_type);
+    found.map(|(_, method)| *method)
+}
+
+/// Events and the methods that alone lead to them.
+pub(super) const METHODS: [(&str, &str); 18] = [
+    ("message.send", "mas.runtime.v1.RuntimeService/Send"),
+    ("message.request", "mas.runtime.v1.RuntimeService/Request"),
+    ("message.reply", "mas.runtime.v1.RuntimeService/Reply"),
+    ("discover", "mas.runtime.v1.RuntimeService/Discover"),
+    ("state.read", "mas.runtime.v1.RuntimeService/GetState"),
+    ("state.update", "mas.runtime.v1.RuntimeService/UpdateState"),
+    ("state.reset", "mas.runtime.v1.RuntimeService/ResetState"),
+    ("message.status", "palisade.bus.v1.BusService/MessageStatus"),
+    ("key.register", "palisade.bus.v1.BusService/RegisterKey"),
+    ("admin.list_agents", "palisade.admin.v1.AdminService/ListAgents"),
+    ("policy.changed", "palisade.admin.v1.AdminService/ChangePolicy"),
+    ("policy.limits_changed", "palisade.admin.v1.AdminService/SetLimits"),
+    ("admin.list_dead_letters", "palisade.admin.v1.AdminService/ListDeadLetters"),
+    ("admin.show_dead_letter", "palisade.admin.v1.AdminService/ShowDeadLetter"),
+    ("admin.replay_dead_letter", "palisade.admin.v1.AdminService/ReplayDeadLetter"),
+    ("admin.drop_dead_letter", "palisade.admin.v1.AdminService/DropDeadLetter"),
+    ("admin.overview", "palisade.admin.v1.AdminService/Overview"),
+    ("admin.trace_message", "palisade.admin.v1.AdminService/TraceMessage"),
+];

@@ -3,7 +3,7 @@
 use ::telemetry::{Attribute, Kind, Place, Source, Span, Status};
 use gate::observe::{MessageStep, StepKind};
 
-use super::{below, nanos};
+use super::{below, client_id, nanos};
 
 /// What is kept of a step until its span is made.
 pub(super) struct Step {
@@ -14,7 +14,8 @@ pub(super) struct Step {
     sender: String,
     target: String,
     message_type: String,
-    instance: Option<String>,
+    /// The receiver and its instance.
+    client: Option<String>,
     attempt: u32,
     handed_over_ns: u64,
     at_ns: u64,
@@ -30,7 +31,7 @@ impl Step {
             sender: step.sender.to_string(),
             target: step.target.to_string(),
             message_type: step.message_type.to_owned(),
-            instance: step.instance.map(ToString::to_string),
+            client: step.instance.map(|one| client_id(step.target.as_str(), one.as_str())),
             attempt: step.attempt,
             handed_over_ns: nanos(step.handed_over.unwrap_or(step.at)),
             at_ns: nanos(step.at),
@@ -46,12 +47,10 @@ impl Source for Step {
 
     fn spans(self: Box<Self>, into: &mut Vec<Span>) {
         let delivery = below(&self.run, DELIVERIES + u64::from(self.attempt));
-        let (outcome, failed) = match self.kind {
-            StepKind::Delivered => ("delivered", None),
-            StepKind::Acknowledged => ("acknowledged", None),
-            StepKind::Retried => ("retried", Some("retried")),
-            StepKind::DeadLettered { code } => ("dead_lettered", Some(code)),
-            StepKind::Expired => ("expired", Some("expired")),
+        let failed = match self.kind {
+            StepKind::Delivered | StepKind::Acknowledged => None,
+            StepKind::DeadLettered { code } => Some(code),
+            kind @ (StepKind::Retried | StepKind::Expired) => Some(kind.as_str()),
         };
         let times = (self.handed_over_ns, self.at_ns);
         let mut span = if self.kind == StepKind::Delivered {
@@ -71,12 +70,12 @@ impl Source for Step {
             Attribute::number("messaging.message.envelope.size", self.bytes),
             Attribute::text("messaging.destination.name", self.target.as_str()),
             Attribute::text("palisade.sender", self.sender),
-            Attribute::fixed("palisade.outcome", outcome),
+            Attribute::fixed("palisade.outcome", self.kind.as_str()),
             Attribute::number("palisade.attempt", self.attempt),
         ]);
         let texts = [
             ("palisade.message.type", Some(self.message_type).filter(|text| !text.is_empty())),
-            ("messaging.client.id", self.instance),
+            ("messaging.client.id", self.client),
         ];
         let texts = texts.into_iter().filter_map(|(key, text)| Some(Attribute::text(key, text?)));
         span.attributes.extend(texts);

@@ -58,3 +58,28 @@ fn spans_below_one_have_places_of_their_own_and_the_same_each_time() {
     all.extend(ids(Place::root(1, 3, true)));
     assert_eq!(all.len(), 2 * 108);
 }
+
+#[test]
+fn every_method_of_the_contracts_but_the_sessions_has_its_event() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
+    let mut contracts = BTreeSet::new();
+    for (file, service) in [
+        ("mas/runtime/v1/runtime.proto", "mas.runtime.v1.RuntimeService"),
+        ("palisade/bus/v1/bus.proto", "palisade.bus.v1.BusService"),
+        ("palisade/admin/v1/admin.proto", "palisade.admin.v1.AdminService"),
+    ] {
+        let text = std::fs::read_to_string(format!("{root}/{file}")).unwrap();
+        let methods = text.lines().filter_map(|line| line.trim().strip_prefix("rpc "));
+        let names = methods.filter_map(|line| line.split('(').next());
+        contracts.extend(names.map(|name| format!("{service}/{name}")));
+    }
+    // Both open sessions, whose event is the same.
+    for session in ["mas.runtime.v1.RuntimeService/Transport", "palisade.bus.v1.BusService/Session"]
+    {
+        assert!(contracts.remove(session), "{session}");
+    }
+    let told: BTreeSet<_> = run::METHODS.iter().map(|(_, method)| (*method).to_owned()).collect();
+    assert_eq!(told, contracts);
+    let events: BTreeSet<_> = run::METHODS.iter().map(|(event, _)| event).collect();
+    assert_eq!(events.len(), run::METHODS.len());
+}

@@ -30,7 +30,8 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
 /// What may not stand in a header as it is, as for `grpc-message`.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
-fn code(refusal: &Refusal) -> Code {
+/// Returns the code alone.
+pub(crate) const fn code(refusal: &Refusal) -> Code {
     match refusal {
         Refusal::Credential { .. } | Refusal::CredentialExpired | Refusal::AgentNotAllowlisted => {
             Code::Unauthenticated
