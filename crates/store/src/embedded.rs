@@ -188,7 +188,7 @@ impl Embedded {
                 queue: head.queue,
                 envelope,
                 attempt,
-                message_type: head.message_type,
+                message_type: head.message_type.as_ref().to_owned(),
             });
         }
         Ok(leases)

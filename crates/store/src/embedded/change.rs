@@ -2,6 +2,8 @@
 //!
 //! An operation says what is wanted and expected; a change says what was done.
 
+use std::sync::Arc;
+
 use audit::{Hash, Salt};
 use bytes::Bytes;
 use gate::limits::RateLimits;
@@ -15,7 +17,7 @@ pub(super) struct Head {
     pub(super) message: MessageId,
     pub(super) sender: AgentId,
     pub(super) queue: QueueKey,
-    pub(super) message_type: String,
+    pub(super) message_type: Arc<str>,
     pub(super) accepted_at: Timestamp,
     pub(super) expires_at: Timestamp,
 }

@@ -15,6 +15,7 @@ use std::sync::mpsc::Receiver;
 use audit::ArchiveError;
 use gate::types::MessageId;
 
+use super::OpenError;
 use super::archive::Archive;
 use super::bodies::{BodyReader, BodyWriter};
 use super::change::{Body, BodyFile};
@@ -22,7 +23,7 @@ use super::folder::numbered;
 use super::replay::{Checked, Step, Walk, decode, entries};
 use super::shared::Shared;
 use super::snapshot::Snapshot;
-use super::{OpenError, state::State};
+use super::state::{State, Use};
 
 /// Up to where a checkpoint goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl Checkpointer {
         let sealed_bytes = shared.sealed_bytes.load(Ordering::Relaxed);
         let log = shared.folder.log();
         let segments = numbered(&log, "seg").map_err(OpenError::io(&log, "list"))?;
-        let mut snapshot = Snapshot::newest(&shared.folder, &shared.options)?;
+        let mut snapshot = Snapshot::newest(&shared.folder, &shared.options, Use::Copy)?;
         let lowest = segments.first().copied().unwrap_or(upto.segment);
         if lowest >= upto.segment && snapshot.position >= upto.position {
             return Ok(());

@@ -201,15 +201,14 @@ impl Committer {
     }
 
     /// Notes that a segment is full, and asks for a checkpoint when there is enough behind the
-    /// last one: as much as the snapshot is large, so that its cost per message stays bounded.
+    /// last one.
     fn sealed(&self, bytes: u64) {
         let shared = &self.shared;
         let end = self.log.end();
         *shared.active.lock() = Upto { segment: end.number, position: end.position };
         let sealed = shared.sealed_bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        let enough =
-            shared.options.checkpoint_bytes.max(shared.snapshot_bytes.load(Ordering::Relaxed));
-        if sealed >= enough {
+        let snapshot_bytes = shared.snapshot_bytes.load(Ordering::Relaxed);
+        if sealed >= shared.options.checkpoint_bytes.max(log_bytes(snapshot_bytes)) {
             // A full channel means that it was asked already.
             self.want_checkpoint.try_send(()).unwrap_or_default();
         }
@@ -296,9 +295,35 @@ impl Committer {
     }
 }
 
+/// Returns how much log there is before the next checkpoint: some times what the last one wrote, so
+/// that its cost is little for each message however much is stored; where that would make the log
+/// very long, at least as much, so that it stays bounded.
+fn log_bytes(snapshot_bytes: u64) -> u64 {
+    snapshot_bytes.saturating_mul(SNAPSHOTS).min(LOG_BYTES).max(snapshot_bytes)
+}
+
+/// Reading and writing a snapshot takes several times as long as writing as much log.
+const SNAPSHOTS: u64 = 4;
+/// What is read within some seconds when the store is opened.
+const LOG_BYTES: u64 = 1 << 30;
 /// What a frame takes beside its batches.
 const FRAME_BYTES: u64 = 64;
 /// How long nothing comes before the end of the log is marked.
 const IDLE: Duration = Duration::from_millis(100);
 /// How often a full disk is asked for room while nobody else asks.
 const ROOM_PAUSE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_between_checkpoints_grows_with_the_snapshot_and_not_without_bound() {
+        const MIB: u64 = 1 << 20;
+        let cases = [(0, 0), (10, 40), (256, 1_024), (500, 1_024), (3_000, 3_000)];
+        for (snapshot, log) in cases {
+            assert_eq!(log_bytes(snapshot * MIB), log * MIB, "{snapshot}");
+        }
+        assert_eq!(log_bytes(u64::MAX), u64::MAX);
+    }
+}

@@ -210,6 +210,7 @@ impl Plan<'_> {
         let known =
             Known::Queued { sender: sender.clone(), agent, size, expires_at, attempts, holder };
         self.messages.insert(message, known);
+        let message_type = message_type.into();
         let head = Head { message, sender, queue, message_type, accepted_at, expires_at };
         // A batch is far smaller than 4 GiB; the committer fills in the place.
         let len = u32::try_from(envelope.len()).unwrap_or(u32::MAX);

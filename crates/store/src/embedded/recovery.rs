@@ -12,6 +12,7 @@ use super::log::LogEnd;
 use super::replay::Walk;
 use super::segment::{FRAMES_FROM, Frame};
 use super::snapshot::Snapshot;
+use super::state::Use;
 use super::{OpenError, Options};
 
 /// What was found on disk.
@@ -32,7 +33,7 @@ pub(super) fn recover(
     options: &Options,
     disk: &dyn Disk,
 ) -> Result<Recovered, OpenError> {
-    let mut snapshot = Snapshot::newest(folder, options)?;
+    let mut snapshot = Snapshot::newest(folder, options, Use::Serve)?;
     let Some(mut walk) = Walk::begin(folder, snapshot.position)? else {
         return Ok(Recovered { snapshot, end: None });
     };

@@ -11,7 +11,7 @@ use super::folder::{Folder, numbered};
 use super::frame;
 use super::segment::{At, Frame, Segment};
 use super::snapshot::Snapshot;
-use super::state::Origin;
+use super::state::{Origin, Use};
 use super::{OpenError, Options};
 
 /// A log being read, segment after segment.
@@ -118,12 +118,16 @@ impl Walk {
 
 impl Snapshot {
     /// Returns the newest snapshot that can be used, or the empty state.
-    pub(super) fn newest(folder: &Folder, options: &Options) -> Result<Self, OpenError> {
+    pub(super) fn newest(
+        folder: &Folder,
+        options: &Options,
+        usage: Use,
+    ) -> Result<Self, OpenError> {
         let snapshots = folder.snapshots();
         let list = numbered(&snapshots, "snap").map_err(OpenError::io(&snapshots, "list"))?;
         let mut damage = None;
         for position in list.into_iter().rev() {
-            match Self::read(&folder.snapshot(position), options) {
+            match Self::read(&folder.snapshot(position), options, usage) {
                 Ok(snapshot) => {
                     if let Some(damage) = damage {
                         // A snapshot before the damaged one is good if the log goes back to it.
@@ -140,7 +144,7 @@ impl Snapshot {
                 Err(other) => return Err(other),
             }
         }
-        damage.map_or_else(|| Ok(Self::empty(options)), Err)
+        damage.map_or_else(|| Ok(Self::empty(options, usage)), Err)
     }
 
     /// Does the changes of a frame.

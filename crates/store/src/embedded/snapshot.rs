@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use audit::{Chain, Disk, Hash};
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::change::{Body, Head};
 use super::disk::Output;
 use super::folder::Folder;
-use super::state::{Ended, Letter, Message, Spot, State, Value};
+use super::state::{Ended, Letter, Message, Spot, State, Use, Value};
 use super::{OpenError, Options};
 
 /// A state and where in the log it belongs.
@@ -35,7 +36,7 @@ enum Item {
     Meta(Meta),
     Value { key: Key, value: Bytes, version: u64, expires_at: Option<Timestamp> },
     Message { head: Head, body: Body, place: u64, attempts: u32, not_before: Option<Timestamp> },
-    Dead { head: Head, body: Body, death: u64, attempts: u32, reason: String, died_at: Timestamp },
+    Dead { head: Head, body: Body, death: u64, attempts: u32, reason: Arc<str>, died_at: Timestamp },
     Ended { message: MessageId, ended: Ended },
     Window { agent: AgentId, class: CounterClass, window: SlidingWindow },
     End,
@@ -54,8 +55,8 @@ struct Meta {
 
 impl Snapshot {
     /// Returns the state of a store in which nothing has happened.
-    pub(super) fn empty(options: &Options) -> Self {
-        let state = State::new(options.bounds, options.cache_bytes);
+    pub(super) fn empty(options: &Options, usage: Use) -> Self {
+        let state = State::new(options.bounds, options.cache_bytes, usage);
         Self { state, chain: Chain::genesis(), position: 0 }
     }
 
@@ -111,7 +112,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// Fails with the place if the file is damaged.
-    pub(super) fn read(path: &Path, options: &Options) -> Result<Self, OpenError> {
+    pub(super) fn read(path: &Path, options: &Options, usage: Use) -> Result<Self, OpenError> {
         let file = File::open(path).map_err(OpenError::io(path, "open"))?;
         let mut input = Input::new(path, file);
         if input.raw::<8>()? != MAGIC {
@@ -121,7 +122,7 @@ impl Snapshot {
         if version > VERSION {
             return Err(OpenError::Newer { file: path.to_owned(), version, known: VERSION });
         }
-        let mut snapshot = Self::empty(options);
+        let mut snapshot = Self::empty(options, usage);
         let mut meta = None;
         loop {
             match input.item()? {
@@ -152,13 +153,20 @@ impl Snapshot {
                 state.values.restore(key, Value { value, version, expires_at });
             }
             Item::Message { head, body, place, attempts, not_before } => {
+                let head = state.names.head(head);
                 let spot = not_before.map_or(Spot::Ready, Spot::Delayed);
                 state.queues.restore(Message::restored(head, body, (place, attempts, spot)));
             }
             Item::Dead { head, body, death, attempts, reason, died_at } => {
+                let (head, reason) = (state.names.head(head), state.names.text(reason));
                 state.letters.restore(death, Letter { head, body, attempts, reason, died_at });
             }
-            Item::Ended { message, ended } => state.statuses.push(message, ended),
+            Item::Ended { message, ended } => {
+                let Ended { sender, target, attempts, state: end } = ended;
+                let (sender, target) = (state.names.agent(sender), state.names.agent(target));
+                let ended = Ended { sender, target, attempts, state: end };
+                state.statuses.push(message, ended);
+            }
             Item::Sent(sent) => state.sent.push(sent),
             Item::Window { agent, class, window } => {
                 state.windows.insert((agent, class), window);

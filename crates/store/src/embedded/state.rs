@@ -4,6 +4,7 @@
 //! same state. Nothing is judged here; `plan` has done that.
 
 mod letters;
+mod names;
 mod queues;
 mod sent;
 mod statuses;
@@ -18,6 +19,7 @@ use gate::ports::{CounterClass, MessageState, MessageView};
 use gate::types::{AgentId, MessageId, Timestamp};
 
 pub(super) use self::letters::{Letter, Letters};
+use self::names::Names;
 pub(super) use self::queues::{Message, Picked, Queues, Spot};
 pub(super) use self::sent::Keys;
 pub(super) use self::statuses::{Ended, Statuses};
@@ -38,6 +40,17 @@ pub(super) struct State {
     pub(super) statuses: Statuses,
     pub(super) sent: Keys,
     pub(super) windows: HashMap<(AgentId, CounterClass), SlidingWindow>,
+    /// What messages, letters and ends have in common.
+    pub(super) names: Names,
+}
+
+/// What a state is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// To plan and to lease.
+    Serve,
+    /// To be brought forward and written down again: it does not know whose turn it is.
+    Copy,
 }
 
 /// Where the envelopes of the changes that are applied are.
@@ -53,16 +66,17 @@ pub(super) struct Origin {
 pub(super) struct Misfit(pub(super) &'static str);
 
 impl State {
-    pub(super) fn new(bounds: Bounds, cache_bytes: u64) -> Self {
+    pub(super) fn new(bounds: Bounds, cache_bytes: u64, usage: Use) -> Self {
         Self {
             bounds,
             time: Timestamp::default(),
             values: Values::default(),
-            queues: Queues::new(cache_bytes),
+            queues: Queues::new(cache_bytes, usage),
             letters: Letters::default(),
             statuses: Statuses::new(bounds.statuses_max),
             sent: Keys::new(bounds.sent_max),
             windows: HashMap::new(),
+            names: Names::default(),
         }
     }
 
@@ -87,7 +101,8 @@ impl State {
             }
             Change::Enqueue { head, slot } => {
                 let agent = head.queue.agent.clone();
-                self.queues.push(head.clone(), origin.body(*slot), envelope);
+                let head = self.names.head(head.clone());
+                self.queues.push(head, origin.body(*slot), envelope);
                 return Ok(Some(agent));
             }
             Change::Retry { message, attempts, not_before } => {
@@ -101,7 +116,8 @@ impl State {
             }
             Change::Kill { message, attempts, reason, at } => {
                 let Message { head, body, .. } = self.queues.remove(*message)?;
-                let (reason, died_at, attempts) = (reason.clone(), *at, *attempts);
+                let reason = self.names.text(reason.as_str().into());
+                let (died_at, attempts) = (*at, *attempts);
                 self.letters.push(Letter { head, body, attempts, reason, died_at });
             }
             Change::Revive { message, expires_at } => {

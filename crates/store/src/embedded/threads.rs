@@ -19,7 +19,7 @@ use super::committer::Committer;
 use super::condition::Fatal;
 use super::disk::StrictDisk;
 use super::figures::Tallies;
-use super::folder::Folder;
+use super::folder::{Folder, numbered};
 use super::group::Request;
 use super::log::{Log, LogEnd, Tools};
 use super::recovery::{Recovered, recover};
@@ -92,6 +92,7 @@ pub(super) fn start(
     let disk: Arc<dyn Disk> = Arc::new(StrictDisk::new(disk, Arc::clone(&fatal)));
     let lock = folder.prepare(&*disk)?;
     let Recovered { snapshot, end } = recover(&folder, &options, &*disk)?;
+    let snapshot_bytes = newest_snapshot_bytes(&folder)?;
     let spares = Spares::open(&folder, Arc::clone(&disk), options.segment_bytes)?;
     let spares = Arc::new(spares);
     let (want_spare, spare_wanted) = sync_channel(1);
@@ -122,7 +123,7 @@ pub(super) fn start(
         waiting_bytes: AtomicUsize::new(0),
         active: Mutex::new(Upto { segment: log.end().number, position: log.start() }),
         sealed_bytes: AtomicU64::new(0),
-        snapshot_bytes: AtomicU64::new(0),
+        snapshot_bytes: AtomicU64::new(snapshot_bytes),
         tallies: Tallies::default(),
     });
     let committer = Committer::new(Arc::clone(&shared), log, chain, want_checkpoint);
@@ -145,6 +146,17 @@ pub(super) fn start(
         lock,
     };
     Ok((shared, Threads { requests, running: Mutex::new(Some(running)) }))
+}
+
+/// Returns the size of the newest snapshot; nothing where there was no checkpoint yet.
+fn newest_snapshot_bytes(folder: &Folder) -> Result<u64, OpenError> {
+    let snapshots = folder.snapshots();
+    let newest = numbered(&snapshots, "snap").map_err(OpenError::io(&snapshots, "list"))?;
+    let Some(newest) = newest.last().map(|position| folder.snapshot(*position)) else {
+        return Ok(0);
+    };
+    let metadata = std::fs::metadata(&newest).map_err(OpenError::io(&newest, "read"))?;
+    Ok(metadata.len())
 }
 
 fn thread<T: Send + 'static>(

@@ -148,8 +148,8 @@ pub struct Delivery {
     #[schemars(range(min = 1, max = 2_592_000))]
     pub idempotency_seconds: u64,
     /// Keys of one sender that are remembered; the oldest is forgotten for a new one. Default
-    /// 32768: more than the default limits let an agent send in a day. Each takes about 200 bytes
-    /// of memory.
+    /// 32768: more than the default limits let an agent send in a day. Each takes about 75 bytes of
+    /// memory, and as much again for the time in which a checkpoint is made.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub idempotency_keys_max: u64,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use gate::ports::{DeadLetter, DeadLetterScan, MessageState, MessageView};
 use gate::types::{AgentId, MessageId, Timestamp};
@@ -16,14 +17,15 @@ pub(in crate::embedded) struct Letter {
     pub(in crate::embedded) head: Head,
     pub(in crate::embedded) body: Body,
     pub(in crate::embedded) attempts: u32,
-    pub(in crate::embedded) reason: String,
+    pub(in crate::embedded) reason: Arc<str>,
     pub(in crate::embedded) died_at: Timestamp,
 }
 
 /// All dead letters.
 #[derive(Debug, Default)]
 pub(in crate::embedded) struct Letters {
-    by_death: BTreeMap<u64, Letter>,
+    /// Boxed, because most nodes of the tree are half empty.
+    by_death: BTreeMap<u64, Box<Letter>>,
     deaths: HashMap<MessageId, u64>,
     next: u64,
     bytes: u64,
@@ -43,7 +45,7 @@ impl Letters {
         self.targets.add(&letter.head.queue.agent, size);
         self.senders.add(&letter.head.sender, size);
         self.deaths.insert(letter.head.message, death);
-        self.by_death.insert(death, letter);
+        self.by_death.insert(death, Box::new(letter));
         self.next = self.next.max(death.saturating_add(1));
     }
 
@@ -54,11 +56,11 @@ impl Letters {
         self.bytes = self.bytes.saturating_sub(size);
         self.targets.remove(&letter.head.queue.agent, size);
         self.senders.remove(&letter.head.sender, size);
-        Ok(letter)
+        Ok(*letter)
     }
 
     pub(in crate::embedded) fn letter(&self, message: MessageId) -> Option<&Letter> {
-        self.by_death.get(self.deaths.get(&message)?)
+        self.by_death.get(self.deaths.get(&message)?).map(Box::as_ref)
     }
 
     pub(in crate::embedded) fn relocate(&mut self, message: MessageId, from: Body, to: Body) {
@@ -76,7 +78,8 @@ impl Letters {
     ) -> impl Iterator<Item = DeadLetter> {
         let after = scan.after.and_then(|after| self.deaths.get(&after));
         let from = after.map_or(Bound::Unbounded, |death| Bound::Excluded(*death));
-        let letters = self.by_death.range((from, Bound::Unbounded)).map(|(_, letter)| letter);
+        let letters =
+            self.by_death.range((from, Bound::Unbounded)).map(|(_, letter)| letter.as_ref());
         let wanted = letters.filter(|letter| {
             scan.target.as_ref().is_none_or(|target| letter.head.queue.agent == *target)
         });
@@ -85,7 +88,7 @@ impl Letters {
 
     /// Returns each letter with its place in the order of deaths.
     pub(in crate::embedded) fn iter(&self) -> impl Iterator<Item = (u64, &Letter)> {
-        self.by_death.iter().map(|(death, letter)| (*death, letter))
+        self.by_death.iter().map(|(death, letter)| (*death, letter.as_ref()))
     }
 
     /// Returns how many letters there are, and their bytes.
@@ -119,7 +122,7 @@ impl Letter {
             target: self.head.queue.agent.clone(),
             state: MessageState::DeadLettered,
             attempts: self.attempts,
-            reason: self.reason.clone(),
+            reason: self.reason.as_ref().to_owned(),
         }
     }
 
@@ -127,7 +130,7 @@ impl Letter {
     pub(in crate::embedded) fn listed(&self) -> DeadLetter {
         DeadLetter {
             view: self.view(),
-            message_type: self.head.message_type.clone(),
+            message_type: self.head.message_type.as_ref().to_owned(),
             died_at: self.died_at,
             size: usize::try_from(self.body.len).unwrap_or(usize::MAX),
             envelope: None,

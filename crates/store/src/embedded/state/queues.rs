@@ -14,7 +14,7 @@ use gate::types::{AgentId, InstanceId, MessageId, SessionId, Timestamp};
 
 use self::lane::Lane;
 pub(in crate::embedded) use self::lease::Picked;
-use super::{Misfit, Tally};
+use super::{Misfit, Tally, Use};
 use crate::bounds::{Load, Queued};
 use crate::embedded::change::{Body, Head};
 
@@ -26,8 +26,6 @@ pub(in crate::embedded) struct Message {
     pub(in crate::embedded) place: u64,
     pub(in crate::embedded) attempts: u32,
     pub(in crate::embedded) spot: Spot,
-    /// The envelope, while there is room for it in memory.
-    cached: Option<Bytes>,
 }
 
 /// Where in its queue a message is.
@@ -48,13 +46,15 @@ pub(in crate::embedded) enum Spot {
 /// All queues.
 #[derive(Debug)]
 pub(in crate::embedded) struct Queues {
-    messages: HashMap<MessageId, Message>,
+    usage: Use,
+    /// Boxed, because the table has up to twice as many places as messages.
+    messages: HashMap<MessageId, Box<Message>>,
     agents: HashMap<AgentId, OfAgent>,
     held: HashMap<SessionId, BTreeSet<MessageId>>,
     /// By the moment of expiry.
     expiry: BTreeSet<(Timestamp, u64, MessageId)>,
-    /// Messages with their envelope in memory, oldest first.
-    cached: BTreeMap<u64, MessageId>,
+    /// The envelopes that there is room for in memory, by the place of their messages.
+    cached: BTreeMap<u64, Bytes>,
     cached_bytes: u64,
     cache_bytes_max: u64,
     bytes: u64,
@@ -78,8 +78,9 @@ struct OfAgent {
 }
 
 impl Queues {
-    pub(super) fn new(cache_bytes_max: u64) -> Self {
+    pub(super) fn new(cache_bytes_max: u64, usage: Use) -> Self {
         Self {
+            usage,
             messages: HashMap::new(),
             agents: HashMap::new(),
             held: HashMap::new(),
@@ -98,19 +99,25 @@ impl Queues {
     /// Appends a message as new.
     pub(super) fn push(&mut self, head: Head, body: Body, envelope: Option<Bytes>) {
         let place = self.next_place;
-        let message = Message { head, body, place, attempts: 0, spot: Spot::Ready, cached: None };
-        let id = message.head.message;
-        self.restore(message);
+        self.restore(Message { head, body, place, attempts: 0, spot: Spot::Ready });
         if let Some(envelope) = envelope {
-            self.cache(id, place, envelope);
+            self.cache(place, envelope);
         }
     }
 
     /// Puts a message where it was.
     pub(in crate::embedded) fn restore(&mut self, message: Message) {
+        self.next_place = self.next_place.max(message.place.saturating_add(1));
+        self.bytes = self.bytes.saturating_add(u64::from(message.body.len));
+        if self.usage == Use::Serve {
+            self.sort_in(&message);
+        }
+        self.messages.insert(message.head.message, Box::new(message));
+    }
+
+    /// Notes whose message it is, and whose turn.
+    fn sort_in(&mut self, message: &Message) {
         let (id, place, size) = (message.head.message, message.place, u64::from(message.body.len));
-        self.next_place = self.next_place.max(place.saturating_add(1));
-        self.bytes = self.bytes.saturating_add(size);
         self.expiry.insert((message.head.expires_at, place, id));
         let queue = &message.head.queue;
         let agent = self.agents.entry(queue.agent.clone()).or_default();
@@ -118,16 +125,15 @@ impl Queues {
         agent.senders.add(&message.head.sender, size);
         self.senders.add(&message.head.sender, size);
         agent.lanes.entry(queue.instance.clone()).or_default().insert(message.spot, place, id);
-        self.messages.insert(id, message);
     }
 
     pub(super) fn remove(&mut self, id: MessageId) -> Result<Message, Misfit> {
-        let message = self.messages.remove(&id).ok_or(MISSING)?;
+        let message = *self.messages.remove(&id).ok_or(MISSING)?;
         let (place, size) = (message.place, u64::from(message.body.len));
         self.bytes = self.bytes.saturating_sub(size);
         self.expiry.remove(&(message.head.expires_at, place, id));
-        if message.cached.is_some() && self.cached.remove(&place).is_some() {
-            self.cached_bytes = self.cached_bytes.saturating_sub(size);
+        if let Some(envelope) = self.cached.remove(&place) {
+            self.cached_bytes = self.cached_bytes.saturating_sub(envelope.len() as u64);
         }
         self.unhold(message.spot, id);
         self.senders.remove(&message.head.sender, size);
@@ -168,11 +174,11 @@ impl Queues {
     }
 
     pub(in crate::embedded) fn message(&self, id: MessageId) -> Option<&Message> {
-        self.messages.get(&id)
+        self.messages.get(&id).map(Box::as_ref)
     }
 
     pub(in crate::embedded) fn iter(&self) -> impl Iterator<Item = &Message> {
-        self.messages.values()
+        self.messages.values().map(Box::as_ref)
     }
 
     /// Returns how many messages an agent's queues hold.
@@ -213,7 +219,7 @@ impl Queues {
     /// Lists messages whose time is over and that nobody holds.
     pub(in crate::embedded) fn expired(&self, now: Timestamp) -> impl Iterator<Item = MessageView> {
         let over = self.expiry.iter().take_while(move |(expires_at, ..)| *expires_at <= now);
-        let over = over.filter_map(|(.., id)| self.messages.get(id));
+        let over = over.filter_map(|(.., id)| self.message(*id));
         over.filter(|message| !matches!(message.spot, Spot::Leased(..))).map(Message::view)
     }
 
@@ -251,18 +257,12 @@ impl Queues {
     }
 
     /// Keeps an envelope in memory and gives up the oldest ones above the budget.
-    fn cache(&mut self, id: MessageId, place: u64, envelope: Bytes) {
-        if let Some(message) = self.messages.get_mut(&id) {
-            self.cached_bytes = self.cached_bytes.saturating_add(u64::from(message.body.len));
-            message.cached = Some(envelope);
-            self.cached.insert(place, id);
-        }
+    fn cache(&mut self, place: u64, envelope: Bytes) {
+        self.cached_bytes = self.cached_bytes.saturating_add(envelope.len() as u64);
+        self.cached.insert(place, envelope);
         while self.cached_bytes > self.cache_bytes_max {
             let Some((_, oldest)) = self.cached.pop_first() else { break };
-            if let Some(message) = self.messages.get_mut(&oldest) {
-                self.cached_bytes = self.cached_bytes.saturating_sub(u64::from(message.body.len));
-                message.cached = None;
-            }
+            self.cached_bytes = self.cached_bytes.saturating_sub(oldest.len() as u64);
         }
     }
 
@@ -300,7 +300,7 @@ impl Message {
         body: Body,
         (place, attempts, spot): (u64, u32, Spot),
     ) -> Self {
-        Self { head, body, place, attempts, spot, cached: None }
+        Self { head, body, place, attempts, spot }
     }
 
     pub(in crate::embedded) fn view(&self) -> MessageView {

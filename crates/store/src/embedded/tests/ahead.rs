@@ -67,7 +67,7 @@ fn enqueue(index: usize) -> Change {
         message: MessageId::from_random(1_000 + index as u128),
         sender: agent("a"),
         queue: QueueKey { agent: agent("b"), instance: None },
-        message_type: "t".to_owned(),
+        message_type: "t".into(),
         accepted_at: moment(0),
         expires_at: moment(1_000),
     };

@@ -61,7 +61,9 @@ impl Queues {
             }
             idle.remove(&(place, id));
             self.set_spot(id, Spot::Leased(claim.holder, claim.now));
-            picked.extend(self.messages.get_mut(&id).map(Message::pick));
+            if let Some(message) = self.messages.get_mut(&id) {
+                picked.push(message.pick(self.cached.get(&place).cloned()));
+            }
         }
         picked
     }
@@ -134,8 +136,8 @@ impl Queues {
 }
 
 impl Message {
-    fn pick(&mut self) -> Picked {
+    fn pick(&mut self, envelope: Option<Bytes>) -> Picked {
         self.attempts = self.attempts.saturating_add(1);
-        Picked { head: self.head.clone(), attempt: self.attempts, envelope: self.cached.clone() }
+        Picked { head: self.head.clone(), attempt: self.attempts, envelope }
     }
 }
