@@ -177,8 +177,8 @@ pub struct ServerLimits {
     /// Of these, payloads of one agent. Default 32; they are looked at one after the other.
     #[schemars(range(min = 1, max = 65_536))]
     pub large_payloads_per_identity_max: usize,
-    /// Bytes of memory that the process should stay below. From 80 % on new connections are
-    /// refused, from 90 % on calls that bring a message. Default 2147483648; 0 looks at nothing.
+    /// Bytes of memory that the process should stay below. From 80 % on calls that bring a message
+    /// are refused, from 90 % on new connections too. Default 2147483648; 0 looks at nothing.
     #[schemars(range(min = 0, max = 1_125_899_906_842_624_u64))]
     pub memory_bytes_max: u64,
 }

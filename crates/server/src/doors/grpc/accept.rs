@@ -136,8 +136,8 @@ impl Listener {
         let changed = move |level, used: u64| {
             let said = match level {
                 Level::Calm => "memory is free again",
-                Level::Tight => "memory is short: no new connections are taken",
-                Level::Full => "memory is short: no messages are taken",
+                Level::Tight => "memory is short: no messages are taken",
+                Level::Full => "memory is short: no messages and no new connections are taken",
             };
             tracing::warn!(used, bytes_max, "{said}");
             let detail = [("used_bytes", used.to_string()), ("state", said.to_owned())];
@@ -202,7 +202,7 @@ struct Door {
 
 impl Door {
     async fn welcome(&self, stream: TcpStream, address: SocketAddr) {
-        if self.shared.memory.level() >= Level::Tight {
+        if self.shared.memory.level() == Level::Full {
             drop(stream);
             return self.record(address, OVER_MEMORY).await;
         }

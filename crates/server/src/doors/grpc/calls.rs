@@ -109,7 +109,7 @@ impl Calls {
     fn admit(&self, kind: Kind, headers: &HeaderMap) -> Result<Arc<Ticket>, Refusal> {
         let limits = &self.shared.limits;
         check_headers(headers, limits.header_entries_max, limits.binary_header_bytes_max)?;
-        if matches!(kind, Kind::Message | Kind::State) && self.shared.memory.level() == Level::Full
+        if matches!(kind, Kind::Message | Kind::State) && self.shared.memory.level() >= Level::Tight
         {
             let what = "the server's memory (memory_bytes_max)";
             return Err(Refusal::Backpressure { what, retry_after: MEMORY_WAIT });

@@ -13,9 +13,9 @@ use tokio::sync::watch;
 pub(super) enum Level {
     /// There is room.
     Calm,
-    /// No new connections.
+    /// No calls that bring a message. Who connects may still fetch what waits, which makes room.
     Tight,
-    /// And no calls that bring a message.
+    /// And no new connections.
     Full,
 }
 

@@ -210,6 +210,24 @@ async fn without_memory_nobody_new_comes_in_and_no_message_is_taken() {
 }
 
 #[tokio::test]
+async fn while_memory_is_short_messages_are_refused_and_who_connects_still_comes_in() {
+    // Other tests of this process take memory, too: it may be another share of it than was meant.
+    for _ in 0..50 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let used = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let used: u64 = used.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+        let limits = format!("memory_bytes_max: {}", used * 1_024 * 100 / 85);
+        let site = Site::with_limits(limits.leak()).await;
+        let Ok(client) = site.connect("a").await else { continue };
+        let Err(refused) = client.send("b", "note", &json!({})).await else { continue };
+        assert_eq!(refused.code(), "backpressure", "{refused}");
+        assert!(refused.to_string().contains("memory_bytes_max"), "{refused}");
+        return;
+    }
+    panic!("memory was never short in the way that was meant");
+}
+
+#[tokio::test]
 async fn a_reset_of_a_few_calls_is_no_flood() {
     let site = Site::with_limits("").await;
     let mut raw = Raw::open(&site, "a").await;

@@ -218,7 +218,7 @@ impl Reading {
     /// Takes a place for a frame of items, and room for its bytes, as a call does.
     fn room(&self, bytes: usize) -> Result<Arc<Ticket>, Refusal> {
         let full = |what| Refusal::Backpressure { what, retry_after: ROOM_WAIT };
-        if self.memory.level() == Level::Full {
+        if self.memory.level() >= Level::Tight {
             return Err(full("the server's memory (memory_bytes_max)"));
         }
         let what = "the number of this identity's calls (calls_per_identity_max)";
