@@ -4,6 +4,7 @@
 //! Each question has its own server, started anew in a temporary folder.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::ValueEnum as _;
 use serde_json::{Map, Value, json};
@@ -27,10 +28,9 @@ pub(super) struct ScaleArgs {
     #[arg(long, default_value_t = 3, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// How long each cost is measured.
-    #[arg(long, default_value_t = 2, value_name = "SECONDS")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
+    /// How long each cost is measured, such as 2 or 0.5.
+    #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = seconds)]
+    seconds: Duration,
 }
 
 /// What is asked.
@@ -40,7 +40,7 @@ enum Question {
     Idle,
     /// The cost of a message with 10,000 registered agents, beside that with 100: not more.
     Agents,
-    /// The memory over a million messages: flat.
+    /// The memory over a million messages, once the tables that are bounded are full: flat.
     Memory,
     /// The throughput of 256 sessions beside that of 16: at least 0.9.
     Sessions,
@@ -79,16 +79,25 @@ pub(super) async fn run(args: ScaleArgs, out: &Output) -> anyhow::Result<ExitCod
 
 async fn answer(question: Question, args: &ScaleArgs) -> anyhow::Result<Value> {
     let less = |full: u32| full.div_ceil(args.divide);
-    let rounds = growth::Rounds { rounds: args.rounds, seconds: args.seconds };
+    let rounds = growth::Rounds { rounds: args.rounds, window: args.seconds };
     match question {
         Question::Idle => growth::idle(less(1_000)).await,
         Question::Agents => growth::agents(less(100), less(10_000), rounds).await,
-        Question::Memory => growth::memory(u64::from(less(1_000_000)), rounds).await,
-        Question::Sessions => growth::sessions(rounds).await,
+        Question::Memory => {
+            growth::memory(u64::from(less(growth::KEYS_MAX)), less(1_000_000).into(), rounds).await
+        }
+        Question::Sessions => growth::sessions([16, 256].map(less), rounds).await,
         Question::Stored => filled::costs(filled::What::Messages, SIZES.map(less), rounds).await,
         Question::Letters => filled::costs(filled::What::Letters, SIZES.map(less), rounds).await,
         Question::Records => filled::costs(filled::What::Records, SIZES.map(less), rounds).await,
     }
+}
+
+/// Reads a number of seconds.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "must be a number".to_owned())?;
+    let is_good = (0.1..=600.0).contains(&seconds);
+    is_good.then(|| Duration::from_secs_f64(seconds)).ok_or("must be 0.1 to 600".to_owned())
 }
 
 const SIZES: [u32; 3] = [10_000, 100_000, 1_000_000];

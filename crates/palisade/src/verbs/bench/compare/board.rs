@@ -23,7 +23,7 @@ pub(in crate::verbs::bench) struct Shape {
     pub(in crate::verbs::bench) sessions: u32,
     /// Messages in flight of each session.
     pub(in crate::verbs::bench) in_flight: usize,
-    /// The time that is measured.
+    /// The time that is measured, after a second to warm up, or as long where it is shorter.
     pub(in crate::verbs::bench) window: Duration,
 }
 
@@ -102,7 +102,7 @@ pub(super) async fn measure(
     pid: Option<u32>,
     window: Duration,
 ) -> anyhow::Result<Sample> {
-    watch(&mut sessions, WARM_UP).await?;
+    watch(&mut sessions, WARM_UP.min(window)).await?;
     let cpu_before = pid.map(process::cpu_time).transpose()?;
     let taken_before = board.taken.load(Ordering::Relaxed);
     let start = clock::instant();

@@ -14,10 +14,11 @@ use palisade_client::Wire;
 use serde_json::{Value, json};
 use store::{Bounds, Durability, Embedded, Options};
 
-use super::growth::{AGENTS, NOISE, Rounds, cost};
+use super::growth::{AGENTS, NOISE, Rounds, cost, ratio};
 use crate::clock;
 use crate::verbs::bench::compare::{loaded, ring};
 use crate::verbs::bench::load;
+use crate::verbs::bench::process;
 use crate::verbs::bench::target::{Extra, Own, STORE, new_folder};
 
 /// Of what the store is full.
@@ -30,7 +31,7 @@ pub(super) enum What {
 
 /// Measures the cost of a message over stores of growing size.
 pub(super) async fn costs(what: What, sizes: [u32; 3], rounds: Rounds) -> anyhow::Result<Value> {
-    let mut costs = Vec::new();
+    let mut servers = Vec::new();
     for size in sizes {
         let folder = new_folder()?;
         fill(&folder.path().join(STORE), what, size).await?;
@@ -40,20 +41,31 @@ pub(super) async fn costs(what: What, sizes: [u32; 3], rounds: Rounds) -> anyhow
             folder: Some(folder),
             ..Extra::default()
         };
-        let own = Own::start(&ring::agents(AGENTS), extra).await?;
-        let mut samples = Vec::new();
-        for _ in 0..rounds.rounds {
-            samples.push(loaded(&own, Wire::Native, rounds.shape(AGENTS)).await?);
-        }
-        own.finish().await?;
-        costs.push(cost(&samples).context("nothing was measured")?);
+        servers.push((Own::start(&ring::agents(AGENTS), extra).await?, Vec::new()));
     }
-    let ratio = costs.first().zip(costs.last()).map(|(few, many)| many.median / few.median);
+    // In turns, so that whatever the machine does besides meets all of them.
+    for _ in 0..rounds.rounds {
+        for (own, samples) in &mut servers {
+            samples.push(loaded(own, Wire::Native, rounds.shape(AGENTS)).await?);
+        }
+    }
+    let (mut costs, mut peaks) = (Vec::new(), Vec::new());
+    for (own, samples) in &servers {
+        costs.push(cost(samples).context("nothing was measured")?);
+        peaks.push(process::peak_rss_bytes(own.pid()?)?);
+    }
+    let ends = servers.first().zip(servers.last());
+    let ratio = ends.and_then(|((_, few), (_, many))| ratio(few, many));
+    let ratio = ratio.context("nothing was measured")?;
+    for (own, _) in servers {
+        own.finish().await?;
+    }
     Ok(json!({
         "stored": sizes,
         "cpu_us": costs,
+        "peak_rss_bytes": peaks,
         "ratio": ratio,
-        "reached": ratio.is_some_and(|ratio| ratio <= NOISE),
+        "reached": ratio.median <= NOISE,
     }))
 }
 
