@@ -68,6 +68,7 @@ fn generate(root: &Path) -> Result<Sources> {
         .build_client(true)
         .build_server(true)
         .build_transport(false)
+        .codec_path("crate::codec::Lean")
         // A body that was received is handed on without being copied.
         .bytes(".")
         .out_dir(out.path())
@@ -134,8 +135,11 @@ fn format(root: &Path, text: &str) -> Result<String> {
 fn checked_in(folder: &Path) -> Result<Sources> {
     let mut sources = Sources::new();
     for file in files_below(folder, "rs")? {
-        let text = fs::read_to_string(&file).with_context(|| shown(&file))?;
-        sources.insert(file.strip_prefix(folder)?.to_path_buf(), text);
+        let name = file.strip_prefix(folder)?;
+        if name != Path::new(BY_HAND) {
+            let text = fs::read_to_string(&file).with_context(|| shown(&file))?;
+            sources.insert(name.to_path_buf(), text);
+        }
     }
     Ok(sources)
 }
@@ -161,11 +165,13 @@ fn shown(path: &Path) -> String {
 const NO_PACKAGE: &str = "_";
 const WORKLOAD_API: &str = "workload";
 const WIRE: &str = "crates/wire/src";
+/// The one file there that is not generated.
+const BY_HAND: &str = "codec.rs";
 
 const LIB_HEAD: &str = r#"//! The gRPC contracts in `proto/` as Rust: messages, clients and servers.
 //!
-//! Nothing here is written by hand and nothing here decides anything: `cargo xtask codegen`
-//! makes all of it.
+//! Nothing here decides anything, and nothing but `codec` is written by hand: `cargo xtask codegen`
+//! makes the rest.
 
 #![allow(
     clippy::all,
@@ -174,6 +180,7 @@ const LIB_HEAD: &str = r#"//! The gRPC contracts in `proto/` as Rust: messages, 
     reason = "the shape of generated code is its generator's, its text comes from the contracts"
 )]
 
+pub mod codec;
 "#;
 
 #[cfg(test)]

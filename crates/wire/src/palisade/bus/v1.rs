@@ -493,7 +493,7 @@ pub mod bus_service_client {
             self.inner.ready().await.map_err(|e| {
                 tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
             })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Lean::default();
             let path = http::uri::PathAndQuery::from_static("/palisade.bus.v1.BusService/Session");
             let mut req = request.into_streaming_request();
             req.extensions_mut().insert(GrpcMethod::new("palisade.bus.v1.BusService", "Session"));
@@ -508,7 +508,7 @@ pub mod bus_service_client {
             self.inner.ready().await.map_err(|e| {
                 tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
             })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Lean::default();
             let path =
                 http::uri::PathAndQuery::from_static("/palisade.bus.v1.BusService/MessageStatus");
             let mut req = request.into_request();
@@ -525,7 +525,7 @@ pub mod bus_service_client {
             self.inner.ready().await.map_err(|e| {
                 tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
             })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Lean::default();
             let path =
                 http::uri::PathAndQuery::from_static("/palisade.bus.v1.BusService/RegisterKey");
             let mut req = request.into_request();
@@ -668,7 +668,7 @@ pub mod bus_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SessionSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Lean::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -709,7 +709,7 @@ pub mod bus_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = MessageStatusSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Lean::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -748,7 +748,7 @@ pub mod bus_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RegisterKeySvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Lean::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
