@@ -46,9 +46,9 @@ pub(crate) async fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Has memory given in small pages only. The allocator asks for pages of 2 MiB, of which a whole one
-/// is taken where a few bytes are used: that made a session at rest a third larger, and messages
-/// no cheaper.
+/// Has memory given in small pages only. The allocator asks for pages of 2 MiB, of which a whole
+/// one is taken where a few bytes are used: that made a session at rest a third larger, and
+/// messages no cheaper.
 fn avoid_huge_pages() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {

@@ -36,11 +36,22 @@ enum Item {
     Meta(Meta),
     Value { key: Key, value: Bytes, version: u64, expires_at: Option<Timestamp> },
     Message { head: Head, body: Body, place: u64, attempts: u32, not_before: Option<Timestamp> },
-    Dead { head: Head, body: Body, death: u64, attempts: u32, reason: Arc<str>, died_at: Timestamp },
+    Dead(Dead),
     Ended { message: MessageId, ended: Ended },
     Window { agent: AgentId, class: CounterClass, window: SlidingWindow },
     End,
     Sent(Sent),
+}
+
+/// A dead letter and its place in the order of deaths.
+#[derive(Debug, Serialize, Deserialize)]
+struct Dead {
+    head: Head,
+    body: Body,
+    death: u64,
+    attempts: u32,
+    reason: Arc<str>,
+    died_at: Timestamp,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,7 +102,7 @@ impl Snapshot {
         }
         for (death, letter) in state.letters.iter() {
             let Letter { head, body, attempts, reason, died_at } = letter.clone();
-            out.item(&Item::Dead { head, body, death, attempts, reason, died_at })?;
+            out.item(&Item::Dead(Dead { head, body, death, attempts, reason, died_at }))?;
         }
         for (message, ended) in state.statuses.iter() {
             out.item(&Item::Ended { message, ended: ended.clone() })?;
@@ -130,7 +141,7 @@ impl Snapshot {
                 Item::End => break,
                 item @ (Item::Value { .. }
                 | Item::Message { .. }
-                | Item::Dead { .. }
+                | Item::Dead(_)
                 | Item::Ended { .. }
                 | Item::Sent(_)
                 | Item::Window { .. }) => snapshot.take(item),
@@ -157,7 +168,7 @@ impl Snapshot {
                 let spot = not_before.map_or(Spot::Ready, Spot::Delayed);
                 state.queues.restore(Message::restored(head, body, (place, attempts, spot)));
             }
-            Item::Dead { head, body, death, attempts, reason, died_at } => {
+            Item::Dead(Dead { head, body, death, attempts, reason, died_at }) => {
                 let (head, reason) = (state.names.head(head), state.names.text(reason));
                 state.letters.restore(death, Letter { head, body, attempts, reason, died_at });
             }

@@ -95,9 +95,9 @@ async fn answer(question: Question, args: &ScaleArgs) -> anyhow::Result<Value> {
 
 /// Reads a number of seconds.
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "must be a number".to_owned())?;
+    let seconds: f64 = text.parse().map_err(|_error| "must be a number".to_owned())?;
     let is_good = (0.1..=600.0).contains(&seconds);
-    is_good.then(|| Duration::from_secs_f64(seconds)).ok_or("must be 0.1 to 600".to_owned())
+    is_good.then(|| Duration::from_secs_f64(seconds)).ok_or_else(|| "must be 0.1 to 600".to_owned())
 }
 
 const SIZES: [u32; 3] = [10_000, 100_000, 1_000_000];

@@ -89,7 +89,7 @@ pub(super) async fn memory(keys: u64, messages: u64, rounds: Rounds) -> anyhow::
         seen.push((passed, process::rss_bytes(pid)?, process::peak_rss_bytes(pid)?));
     }
     own.finish().await?;
-    let after = |count| seen.iter().find(|(passed, ..)| *passed >= count).or(seen.last());
+    let after = |count| seen.iter().find(|(passed, ..)| *passed >= count).or_else(|| seen.last());
     // The last one is judged by the one before: a quarter later, checkpoints were made with full
     // tables, too. It is judged by the peak, because what a checkpoint takes comes and goes.
     let counts = [messages / 10, keys, keys + messages / 4, keys + messages];

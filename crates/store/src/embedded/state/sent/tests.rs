@@ -1,3 +1,5 @@
+//! Keys beside a plain list of them.
+
 use std::collections::VecDeque;
 
 use super::*;
