@@ -81,7 +81,7 @@ async fn answer(question: Question, args: &ScaleArgs) -> anyhow::Result<Value> {
     let less = |full: u32| full.div_ceil(args.divide);
     let rounds = growth::Rounds { rounds: args.rounds, window: args.seconds };
     match question {
-        Question::Idle => growth::idle(less(1_000)).await,
+        Question::Idle => growth::idle(less(1_000).max(IDLE_MIN)).await,
         Question::Agents => growth::agents(less(100), less(10_000), rounds).await,
         Question::Memory => {
             growth::memory(u64::from(less(growth::KEYS_MAX)), less(1_000_000).into(), rounds).await
@@ -100,4 +100,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
     is_good.then(|| Duration::from_secs_f64(seconds)).ok_or_else(|| "must be 0.1 to 600".to_owned())
 }
 
+/// What fewer sessions take does not show beside what a process takes and gives back by itself.
+const IDLE_MIN: u32 = 50;
 const SIZES: [u32; 3] = [10_000, 100_000, 1_000_000];
