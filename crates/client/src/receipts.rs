@@ -95,4 +95,27 @@ mod tests {
         receipts.clear();
         assert!(follower.changed().await.is_err());
     }
+
+    #[tokio::test]
+    async fn each_kind_of_receipt_is_told_as_its_state_and_ends_are_the_last() {
+        let receipts = Receipts::default();
+        for (kind, state, is_last) in [
+            (ReceiptKind::Queued, MessageState::Queued, false),
+            (ReceiptKind::Delivered, MessageState::Delivered, false),
+            (ReceiptKind::Acknowledged, MessageState::Acknowledged, true),
+            (ReceiptKind::Expired, MessageState::Expired, true),
+            (ReceiptKind::DeadLettered, MessageState::DeadLettered, true),
+        ] {
+            // Something that no receipt tells.
+            let start = MessageStatus { state, attempts: 9, reason: "before".to_owned() };
+            let (sender, mut follower) = watch::channel(start);
+            receipts.follow("m", sender);
+            receipts.tell(receipt(ReceiptKind::Accepted));
+            assert!(!follower.has_changed().unwrap(), "the answer to the sender says it");
+            receipts.tell(receipt(kind));
+            let told = MessageStatus { state, attempts: 1, reason: String::new() };
+            assert_eq!(*follower.borrow_and_update(), told);
+            assert_eq!(receipts.table().is_empty(), is_last, "{kind:?}");
+        }
+    }
 }

@@ -186,6 +186,32 @@ mod tests {
     }
 
     #[test]
+    fn the_document_has_every_metric_and_every_operation() {
+        const OPERATIONS: [Operation; 9] = [
+            Operation::Send,
+            Operation::Request,
+            Operation::Reply,
+            Operation::Process,
+            Operation::Status,
+            Operation::Discover,
+            Operation::ReadState,
+            Operation::UpdateState,
+            Operation::ResetState,
+        ];
+        let document = include_str!("../../../../docs/telemetry.md");
+        let counts = Counts::new();
+        for operation in OPERATIONS {
+            counts.ended(operation, None, Duration::from_millis(1));
+            assert!(document.contains(&format!("`{}", name(operation))), "{operation:?}");
+        }
+        let families = counts.reading().families;
+        assert_eq!(families.len(), 5);
+        for family in families {
+            assert!(document.contains(&format!("| `{}` |", family.name)), "{}", family.name);
+        }
+    }
+
+    #[test]
     fn codes_without_end_are_one() {
         let counts = Counts::new();
         for code in 0..2 * KEYS_MAX {

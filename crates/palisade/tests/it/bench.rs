@@ -104,15 +104,19 @@ fn a_comparison_with_a_given_server_sets_ours_beside_it() {
         "echo.pem",
         "--key",
         "echo.key",
+        "--server-pid",
+        &gate.pid().to_string(),
     ];
-    let output = run(folder.path(), &args);
-    assert_eq!(output.status.code(), Some(0), "{:?}", said(&output));
-    let report = json(&output);
-    let ratio = &report["mas_unary"];
-    // It was set beside one of its own kind, and no process was named.
-    let median = ratio["throughput_ratio"]["median"].as_f64().unwrap();
-    assert!(median > 0.1 && median < 10.0, "{report}");
-    assert!(ratio["cpu_ratio"].is_null(), "{report}");
+    // It is set beside one of its own kind, whose process it is told or not.
+    for (args, is_told) in [(&args[..], true), (&args[..args.len() - 2], false)] {
+        let output = run(folder.path(), args);
+        assert_eq!(output.status.code(), Some(0), "{:?}", said(&output));
+        let report = json(&output);
+        let ratio = &report["mas_unary"];
+        let median = ratio["throughput_ratio"]["median"].as_f64().unwrap();
+        assert!(median > 0.1 && median < 10.0, "{report}");
+        assert_eq!(ratio["cpu_ratio"]["median"].as_f64() > Some(0.0), is_told, "{report}");
+    }
     assert_eq!(gate.stop(), 0);
 }
 
@@ -129,6 +133,22 @@ fn what_telemetry_costs_is_set_beside_a_server_without_it() {
     for side in ["none_kept", "all_kept", "dead_collector"] {
         for ratio in ["cpu_ratio", "throughput_ratio"] {
             assert!(report[side][ratio]["median"].as_f64() > Some(0.0), "{side}: {report}");
+        }
+    }
+}
+
+#[test]
+fn inspection_and_policy_are_timed_by_size() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["inspect", "policy"] {
+        let output = run(folder.path(), &["bench", part, "--json"]);
+        assert_eq!(output.status.code(), Some(0), "{:?}", said(&output));
+        let report = json(&output);
+        let rows = report["rows"].as_array().unwrap();
+        assert!(rows.len() >= 4, "{report}");
+        for row in rows {
+            let times = row.as_object().unwrap().iter().filter(|(name, _)| name.ends_with("_ns"));
+            assert!(times.map(|(_, ns)| ns["median"].as_f64()).all(|ns| ns > Some(0.0)), "{row}");
         }
     }
 }

@@ -67,6 +67,11 @@ impl Running {
         Self { child, addr }
     }
 
+    /// Returns the number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end and returns its exit code.
     pub(crate) fn stop(mut self) -> i32 {
         let pid = i32::try_from(self.child.id()).unwrap();

@@ -6,7 +6,8 @@ use palisade_client::admin::{OverviewRequest, TraceMessageRequest, TraceMessageR
 use palisade_client::{Error, HandlerError, Operator};
 use serde_json::json;
 
-use super::site::{Plan, Site, within};
+use super::operations;
+use super::site::{Engine, Plan, Site, within};
 
 fn looking(interval_ms: u32) -> OverviewRequest {
     OverviewRequest { interval_ms, rows_max: 0 }
@@ -83,6 +84,56 @@ async fn an_operator_sees_agents_messages_decisions_times_and_refusals() {
     let records = site.records().await;
     let looked = records.iter().filter(|record| record.event_type == "admin.overview");
     assert_eq!(looked.count(), 1);
+}
+
+#[tokio::test]
+async fn a_circuit_is_seen_while_it_is_open_and_while_it_tries_again() {
+    let engine = Engine::Embedded;
+    let more = "gateway: { circuit_breaker: { failure_threshold: 2, timeout_seconds: 0.2 } }";
+    let plan = Plan { engine, more, server: operations::LISTEN, ..Plan::default() };
+    let site = Site::open(plan).await;
+    let (a, b) = (site.connect("a").await.unwrap(), site.connect("b").await.unwrap());
+    let operator = boss(&site).await;
+    let mut pictures = operator.overview(looking(100)).await.unwrap();
+    assert!(pictures.next().await.unwrap().circuits.is_empty());
+    for _ in 0..2 {
+        a.send("b", "note", &json!({})).await.unwrap();
+        let incoming = b.messages().next().await.unwrap();
+        incoming.nack(HandlerError::fatal("as a test")).await.unwrap();
+    }
+    let mut seen = async |state: &str| {
+        within(state, async {
+            loop {
+                let picture = pictures.next().await.unwrap();
+                if picture.circuits.iter().any(|circuit| circuit.state == state) {
+                    return picture;
+                }
+            }
+        })
+        .await
+    };
+    let measured = async || {
+        let address = site.running.operations().unwrap();
+        let (_, _, text) = operations::ask(address, "GET /metrics").await;
+        let samples = operations::samples(&text);
+        ["open", "half_open"]
+            .map(|state| samples[&format!("palisade_circuits{{state=\"{state}\"}}")])
+    };
+    let open = seen("open").await;
+    let [circuit] = &open.circuits[..] else { panic!("{open:?}") };
+    assert_eq!((&*circuit.sender_id, &*circuit.target_id), ("a", "b"));
+    assert_eq!((open.circuits_open, circuit.failures), (1, 2));
+    assert!(circuit.since_ms <= open.at_ms, "{open:?}");
+    assert_eq!(measured().await, [1.0, 0.0]);
+    // Once its time is over the next message tries whether the target is well again.
+    within("a message that tries", async {
+        while a.send("b", "note", &json!({})).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(seen("half_open").await.circuits_open, 1);
+    assert_eq!(measured().await, [0.0, 1.0]);
 }
 
 #[tokio::test]

@@ -224,9 +224,7 @@ async fn rounds(load: &LoadArgs, sides: &[Side], out: &Output) -> anyhow::Result
             sides: sides.iter().map(|side| (side.name(), Vec::new())).collect(),
         };
         for round in 0..load.rounds {
-            // Another one begins each time: nobody always comes after the same neighbour.
-            for turn in 0..sides.len() {
-                let at = (turn + usize::try_from(round)?) % sides.len();
+            for at in order(usize::try_from(round)?, sides.len()) {
                 let side = sides.get(at).context("there is no such side")?;
                 progress.set_message(format!("{sessions} sessions, {round}: {}", side.name()));
                 let sample = side.sample(shape).await.with_context(|| side.name())?;
@@ -239,4 +237,21 @@ async fn rounds(load: &LoadArgs, sides: &[Side], out: &Output) -> anyhow::Result
     }
     progress.finish_and_clear();
     Ok(all)
+}
+
+/// Returns in which order the sides have their turns in a round: another one begins each time, so
+/// that none has the machine always as the same neighbour left it.
+fn order(round: usize, sides: usize) -> impl Iterator<Item = usize> {
+    (0..sides).map(move |turn| (turn + round) % sides)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_side_begins_once_in_as_many_rounds_and_has_a_turn_in_each() {
+        let rounds: Vec<Vec<usize>> = (0..3).map(|round| order(round, 3).collect()).collect();
+        assert_eq!(rounds, [[0, 1, 2], [1, 2, 0], [2, 0, 1]]);
+    }
 }
