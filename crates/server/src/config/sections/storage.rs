@@ -42,8 +42,8 @@ pub struct Storage {
     /// Bytes of one file of the log. Default 67108864.
     #[schemars(range(min = 65_536, max = 4_294_967_296_u64))]
     pub segment_bytes: u64,
-    /// Bytes of full segments after which state is written beside the log and they can go. Default
-    /// 67108864.
+    /// Bytes of full segments after which state is written beside the log and they can go, at
+    /// least: where the state is large, several times its size. Default 67108864.
     #[schemars(range(min = 65_536, max = 1_099_511_627_776_u64))]
     pub checkpoint_bytes: u64,
     /// Bytes of messages kept in memory. Default 67108864.
