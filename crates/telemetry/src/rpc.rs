@@ -1,7 +1,7 @@
 //! What OpenTelemetry's conventions say of a call over gRPC.
 //!
-//! Source: semantic conventions for RPC and gRPC spans, release candidate. Names of spans stay those
-//! of the gate's events, so that both sides of a call have the same.
+//! Source: semantic conventions for RPC and gRPC spans, release candidate. Names of spans stay
+//! those of the gate's events, so that both sides of a call have the same.
 
 use crate::span::Attribute;
 
