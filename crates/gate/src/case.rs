@@ -181,6 +181,11 @@ impl Case {
         self.payload_bytes = message.payload.len();
     }
 
+    /// Returns where the call comes from, as text; empty if that is not known.
+    pub(crate) fn peer(&self) -> &str {
+        &self.peer
+    }
+
     /// Returns by which name the caller's refusals are counted.
     pub(crate) fn principal_name(&self) -> &str {
         self.principal.as_ref().map_or("unauthenticated", |principal| &principal.spiffe_id)

@@ -20,7 +20,7 @@ use crate::ports::{
 };
 use crate::recent::Recent;
 use crate::refusals::Refusals;
-use crate::registry::{Registration, Registry};
+use crate::registry::{Registration, Registry, Rules};
 use crate::settings::Settings;
 use crate::tasks::Tasks;
 use crate::types::{AgentId, Decision, Timestamp};
@@ -45,6 +45,8 @@ pub struct Parts {
     pub operators: BTreeSet<String>,
     /// The configured access rules.
     pub rules: RuleBook,
+    /// The rules of the policy files, if there are any.
+    pub policy: Option<Arc<policy::Engine>>,
     /// The compiled inspection rules.
     pub dlp: Dlp,
     /// Who looks on; nobody if empty.
@@ -106,7 +108,8 @@ impl Gate {
         parts.observers.push(Arc::<Recent>::clone(&recent));
         let watch = Arc::new(Watch { observers: parts.observers, ..Watch::default() });
         let Parts { store, clock, ids, sealer, aside, settings, agents, tracer, .. } = parts;
-        let (operators, rules, dlp) = (parts.operators, parts.rules, Arc::new(parts.dlp));
+        let rules = Rules { book: parts.rules, engine: parts.policy };
+        let (operators, dlp) = (parts.operators, Arc::new(parts.dlp));
         let (now, began) = (clock.now(), clock.elapsed());
         let registry = Registry::load(agents, rules, store.as_ref(), now).await?;
         let circuits = settings.circuit.map(Circuits::new);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use policy::{AgentRules, Policy, Role, RuleBook};
+use policy::{AgentRules, Engine, Policy, Role, RuleBook};
 
 pub use difference::Difference;
 
@@ -67,6 +67,15 @@ impl Snapshot {
     }
 }
 
+/// The rules of a configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    /// ACL sets and roles, which can be changed at run time.
+    pub book: RuleBook,
+    /// Those of the policy files, if there are any.
+    pub engine: Option<Arc<Engine>>,
+}
+
 /// The registered agents and the rules between them.
 #[derive(Debug)]
 pub struct Registry {
@@ -95,10 +104,11 @@ impl Registry {
     /// kept change is unreadable: rules must never be widened by leaving one out.
     pub async fn load(
         agents: BTreeMap<AgentId, Registration>,
-        base: RuleBook,
+        rules: Rules,
         store: &dyn Store,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
+        let Rules { book: base, engine } = rules;
         let mut snapshot =
             Snapshot { agents, book: base.clone(), policy: Policy::compile(&RuleBook::default()) };
         for space in [Space::Role, Space::Rules, Space::Limits, Space::SealingKey] {
@@ -118,7 +128,7 @@ impl Registry {
                 }
             }
         }
-        snapshot.policy = Policy::compile(&snapshot.book);
+        snapshot.policy = Policy::with(&snapshot.book, engine);
         let current = ArcSwap::from_pointee(snapshot);
         Ok(Self { base, current, changing: tokio::sync::Mutex::new(()) })
     }
@@ -153,7 +163,7 @@ impl Draft<'_> {
         let before = self.registry.current.load();
         self.ops.extend(role_ops(&self.registry.base, &before.book, &self.next.book));
         self.ops.extend(rule_ops(&self.registry.base, &before.book, &self.next.book));
-        self.next.policy = Policy::compile(&self.next.book);
+        self.next.policy = Policy::with(&self.next.book, before.policy.engine().cloned());
         Ok(())
     }
 

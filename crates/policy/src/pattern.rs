@@ -5,13 +5,13 @@
 //! cost is bounded by pattern length times text length.
 
 /// A compiled permission pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pattern {
     text: Box<str>,
     shape: Shape,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Shape {
     /// No `*`: equal text only.
     Exact,
@@ -94,7 +94,7 @@ pub(crate) fn check(text: &str) -> Result<(), BadPattern> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(BadPattern::Blank);
     }
-    let can_match = crate::Action::ALL.iter().any(|action| {
+    let can_match = crate::Action::MESSAGING.iter().any(|action| {
         let word = action.as_str();
         match text.split_once('*') {
             None => {

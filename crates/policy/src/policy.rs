@@ -3,17 +3,23 @@
 //! A policy never changes; a changed [`RuleBook`] is compiled into a new one.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use crate::book::EVERY;
-use crate::{Action, AgentRules, Decision, Pattern, Reason, RuleBook};
+use crate::engine::Verdict;
+use crate::{
+    Action, AgentRules, Decision, Effect, Engine, Kind, Pattern, Reason, Request, Resource,
+    RuleBook, hard,
+};
 
 /// The rules in force, ready to be asked.
 #[derive(Clone, Debug)]
 pub struct Policy {
     revision: String,
     agents: HashMap<Box<str>, Rights>,
+    engine: Option<Arc<Engine>>,
 }
 
 /// What one agent may do as a sender.
@@ -38,12 +44,27 @@ impl Policy {
     /// Compiles the rules. Every book compiles; what makes no sense in it allows nothing.
     #[must_use]
     pub fn compile(book: &RuleBook) -> Self {
+        Self::with(book, None)
+    }
+
+    /// Compiles the rules of a book and puts those of policy files beside them.
+    ///
+    /// A denial of either wins; an allowance of either is enough.
+    #[must_use]
+    pub fn with(book: &RuleBook, engine: Option<Arc<Engine>>) -> Self {
         let agents = book
             .agents
             .iter()
             .map(|(agent, rules)| (Box::from(agent.as_str()), Rights::compile(book, rules)))
             .collect();
-        Self { revision: revision(book), agents }
+        let digest = engine.as_ref().map(|engine| engine.document().digest.as_str());
+        Self { revision: revision(book, digest), agents, engine }
+    }
+
+    /// Returns the rules of the policy files, if there are any.
+    #[must_use]
+    pub const fn engine(&self) -> Option<&Arc<Engine>> {
+        self.engine.as_ref()
     }
 
     /// Returns the name of these rules: the first 16 hexadecimal digits of the
@@ -53,31 +74,96 @@ impl Policy {
         &self.revision
     }
 
-    /// Decides whether the sender may do this with the target, and says which rule decided.
-    ///
-    /// A block wins over everything, then the allow list is asked, then the roles.
-    /// A message to oneself needs a rule like any other.
+    /// Decides whether one agent may do this with another, under no special circumstances.
     #[must_use]
     pub fn decide<'a>(&'a self, sender: &'a str, action: Action, target: &'a str) -> Decision<'a> {
-        let none = Decision::Denied { by: Reason::NoRule { sender, action, target } };
-        let Some(rights) = self.agents.get(sender) else { return none };
-        if let Some(entry) = rights.block.entry(target) {
+        self.judge(&Request::between(sender, action, target))
+    }
+
+    /// Decides a request, and says what decided.
+    ///
+    /// First come the namespace and what the credential carries, which no rule can widen. Then a
+    /// block or a denying rule wins over everything; then the border of a workspace stops what no
+    /// rule lets cross; then the allow list is asked, the roles of the book, and the rules of the
+    /// files. What the target has not declared is refused in the end. A message to oneself needs
+    /// a rule like any other.
+    #[must_use]
+    pub fn judge<'a>(&'a self, request: &Request<'a>) -> Decision<'a> {
+        if let Some(by) = hard::refuses(request) {
+            return Decision::Denied { by };
+        }
+        let rights = self.rights(request);
+        let (sender, target) = (request.principal.id, request.resource.id);
+        if let Some(entry) = rights.and_then(|rights| rights.block.entry(target)) {
             return Decision::Denied { by: Reason::BlockList { agent: sender, entry } };
         }
-        if let Some(entry) = rights.allow.entry(target) {
-            return Decision::Allowed { by: Reason::AllowList { agent: sender, entry } };
+        let Some(engine) = &self.engine else {
+            let by = rights.and_then(|rights| rights.allows(sender, request.action, target));
+            return decision(by, Reason::no_rule(request));
+        };
+        let answer = engine.answer(request);
+        let by_file = match answer.verdict {
+            Verdict::Denied(rules) => {
+                return Decision::Denied { by: Reason::Rules(engine.ruling(Effect::Deny, rules)) };
+            }
+            Verdict::Failed(rules) => {
+                return Decision::Denied { by: Reason::Failed(engine.ruling(Effect::Deny, rules)) };
+            }
+            Verdict::Allowed(rules) => Some(Reason::Rules(engine.ruling(Effect::Allow, rules))),
+            Verdict::Silent => None,
+        };
+        // Neither a list nor a role of the book names workspaces, so none of them leads across.
+        let in_book = rights.filter(|_| !answer.crosses);
+        let by = in_book.and_then(|rights| rights.allows(sender, request.action, target));
+        match (by.or(by_file), answer.undeclared) {
+            (Some(_), Some(what)) => Decision::Denied { by: Reason::Undeclared { target, what } },
+            (None, _) if answer.crosses => {
+                let (principal, resource) = (sender, target);
+                Decision::Denied { by: Reason::Workspace { principal, resource } }
+            }
+            (by, _) => decision(by, Reason::no_rule(request)),
         }
-        rights.granted(action, target).map_or(none, |by| Decision::Allowed { by })
+    }
+
+    /// Returns what the book says of the principal, where a book has a say.
+    fn rights(&self, request: &Request<'_>) -> Option<&Rights> {
+        let is_between_agents =
+            request.principal.kind == Kind::Agent && request.resource.kind == Kind::Agent;
+        let is_messaging = Action::MESSAGING.contains(&request.action);
+        (is_between_agents && is_messaging).then(|| self.agents.get(request.principal.id)).flatten()
     }
 
     /// Returns those of the known agents to which the sender may send, in the order given.
     #[must_use]
     pub fn targets<'a>(&self, sender: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-        known.filter(|target| self.decide(sender, Action::Send, target).is_allowed()).collect()
+        let request = Request::between(sender, Action::Discover, sender);
+        known.filter(|target| self.finds(&request, target)).collect()
+    }
+
+    /// Returns whether whoever asks may know of an agent: it may send to it, or a rule of the files
+    /// allows it to discover it.
+    #[must_use]
+    pub fn finds(&self, request: &Request<'_>, target: &str) -> bool {
+        let may = |action| {
+            let resource = Resource { kind: Kind::Agent, id: target };
+            self.judge(&Request { action, resource, ..*request }).is_allowed()
+        };
+        may(Action::Send) || (self.engine.is_some() && may(Action::Discover))
     }
 }
 
+fn decision<'a>(by: Option<Reason<'a>>, none: Reason<'a>) -> Decision<'a> {
+    by.map_or(Decision::Denied { by: none }, |by| Decision::Allowed { by })
+}
+
 impl Rights {
+    /// Returns what allows it: the list before the roles.
+    fn allows<'a>(&'a self, sender: &'a str, action: Action, target: &str) -> Option<Reason<'a>> {
+        let listed = self.allow.entry(target);
+        let listed = listed.map(|entry| Reason::AllowList { agent: sender, entry });
+        listed.or_else(|| self.granted(action, target))
+    }
+
     fn compile(book: &RuleBook, rules: &AgentRules) -> Self {
         let mut rights = Self {
             allow: Targets::compile(rules.allow.iter()),
@@ -145,10 +231,12 @@ impl Targets {
     clippy::expect_used,
     reason = "maps with text keys, sets of text and a boolean always become JSON"
 )]
-fn revision(book: &RuleBook) -> String {
+fn revision(book: &RuleBook, digest: Option<&str>) -> String {
     let json = serde_json::to_vec(book).expect("a rule book becomes JSON");
-    let digest = Sha256::digest(json);
-    digest.iter().take(REVISION_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    let mut hash = Sha256::new_with_prefix(json);
+    // JSON has no second document behind it, so nothing else has the same bytes.
+    hash.update(digest.unwrap_or_default());
+    hash.finalize().iter().take(REVISION_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
 const REVISION_BYTES: usize = 8;

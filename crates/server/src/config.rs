@@ -23,8 +23,8 @@ pub use error::{ConfigError, ConfigErrorCode};
 pub use find::find;
 pub use sections::{
     AgentLimits, AuditFile, CircuitBreaker, CircuitScope, CrlExpired, Delivery, Durability, Engine,
-    Features, Offline, RateLimit, Role, ServerLimits, Storage, Tls, TlsFiles, TlsSource,
-    Validation,
+    Features, Offline, PolicyFiles, RateLimit, Role, ServerLimits, Storage, Tls, TlsFiles,
+    TlsSource, Validation,
 };
 pub use summary::Summary;
 pub use telemetry::load_telemetry;
@@ -32,6 +32,7 @@ pub use telemetry::load_telemetry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use audit::VerifierKey;
@@ -54,6 +55,8 @@ pub struct Config {
     pub operators: BTreeSet<String>,
     /// The roles, by name.
     pub roles: BTreeMap<String, Role>,
+    /// The files that say who may do what.
+    pub policy: PolicyFiles,
     /// What every message passes.
     pub gateway: Gateway,
     /// The largest shapes of a message that are looked at.
@@ -216,6 +219,19 @@ impl Config {
             roles: roles.collect(),
             rbac: self.gateway.features.rbac,
         }
+    }
+
+    /// Reads and compiles the policy files, if the configuration names any.
+    ///
+    /// # Errors
+    /// Returns every fault that was found, with its place.
+    pub fn policy_engine(&self) -> Result<Option<Arc<policy::Engine>>, Vec<policy::Fault>> {
+        if self.policy.files.is_empty() {
+            return Ok(None);
+        }
+        let sources = policy::Sources(self.policy.files.clone());
+        let engine = policy::Engine::compile(policy::Document::load(&sources)?)?;
+        Ok(Some(Arc::new(engine)))
     }
 
     /// Returns the limits of a payload as the inspect crate checks them.

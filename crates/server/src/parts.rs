@@ -63,7 +63,8 @@ impl FieldSealer for KeySealer {
 /// # Errors
 ///
 /// Returns [`ServeError::Rules`] when the inspection rules do not compile; a configuration that
-/// was loaded has been checked for that. Returns [`ServeError::Threads`] when no thread can be
+/// was loaded has been checked for that. Returns [`ServeError::Policy`] when a policy file has a
+/// fault. Returns [`ServeError::Threads`] when no thread can be
 /// started for long computations.
 pub fn gate_parts(config: &Config, store: Arc<dyn Store>) -> Result<Parts, ServeError> {
     let limits = &config.server.limits;
@@ -88,6 +89,7 @@ pub fn gate_parts(config: &Config, store: Arc<dyn Store>) -> Result<Parts, Serve
         agents: agents.collect::<BTreeMap<_, _>>(),
         operators: config.operators.clone(),
         rules: config.rule_book(),
+        policy: config.policy_engine().map_err(ServeError::Policy)?,
         fingerprint: config.fingerprint.clone(),
         dlp: Dlp::compile(&config.gateway.dlp)
             .map_err(|cause| ServeError::Rules(cause.to_string()))?,

@@ -39,6 +39,9 @@ pub enum ServeError {
     /// The inspection rules do not compile.
     #[error("gateway.dlp: {0}")]
     Rules(String),
+    /// The policy files have faults.
+    #[error("{}", listed(.0))]
+    Policy(Vec<policy::Fault>),
     /// The copy of the audit log cannot be written.
     #[error("gateway.audit: {0}")]
     AuditFile(String),
@@ -77,6 +80,9 @@ impl ServeError {
             Self::Tls(cause) => cause.code(),
             Self::WorkloadApi(cause) => cause.code(),
             Self::Rules(_) => "config_value",
+            Self::Policy(faults) => {
+                faults.first().map_or("policy_value", |fault| fault.code.as_str())
+            }
             Self::AuditFile(_) => "audit_file",
             Self::AuditKey(_) => "audit_key",
             Self::Listen { .. } => "listen_failed",
@@ -90,8 +96,13 @@ impl ServeError {
     /// Returns whether the configuration must be changed, so that a restart alone cannot help.
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Rules(_) | Self::AuditKey(_))
+        matches!(self, Self::Tls(_) | Self::Rules(_) | Self::Policy(_) | Self::AuditKey(_))
     }
+}
+
+/// Returns one line for each fault.
+fn listed(faults: &[policy::Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// Serves a configuration until `shutdown` is ready, then drains.

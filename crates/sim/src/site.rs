@@ -119,6 +119,7 @@ impl Site {
             agents: self.plan.registrations(),
             operators: BTreeSet::new(),
             rules: self.plan.rules.clone(),
+            policy: None,
             dlp: no_inspection()?,
             observers: Vec::new(),
             tracer: None,

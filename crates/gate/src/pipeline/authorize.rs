@@ -3,7 +3,9 @@
 //! Messages need a rule between sender and target. Everything an agent does to itself (session,
 //! state, key) needs only its registration, operators' commands only theirs.
 
-use policy::{Action, Decision, Reason};
+use std::net::SocketAddr;
+
+use policy::{Action, Decision, Kind, Resource};
 
 use super::validate::Valid;
 use crate::case::Case;
@@ -56,17 +58,23 @@ fn check_message(gate: &Gate, case: &mut Case, message: &Message) -> Result<(), 
         MessageKind::Request { .. } => Action::Request,
         MessageKind::Reply { .. } => Action::Reply,
     };
-    let (sender, target) = (message.sender.as_str(), message.target.as_str());
-    match case.snapshot.policy.decide(sender, action, target) {
-        Decision::Allowed { by } => case.decided_by = Some(by.to_string()),
+    let request = policy::Request {
+        resource: Resource { kind: Kind::Agent, id: message.target.as_str() },
+        context: policy::Context {
+            message_type: &message.message_type,
+            payload_bytes: u64::try_from(case.payload_bytes).unwrap_or(u64::MAX),
+            delegation_depth: message.hops,
+            ..circumstances(case)
+        },
+        ..asking(case, &message.sender, action)
+    };
+    let decided_by = match case.snapshot.policy.judge(&request) {
+        Decision::Allowed { by } => by.to_string(),
         Decision::Denied { by } => {
-            let code = match by {
-                Reason::BlockList { .. } => "blocked",
-                Reason::AllowList { .. } | Reason::Role { .. } | Reason::NoRule { .. } => "denied",
-            };
-            return Err(Refusal::NotAuthorized { code, by: by.to_string() });
+            return Err(Refusal::NotAuthorized { code: by.code(), by: by.to_string() });
         }
-    }
+    };
+    case.decided_by = Some(decided_by);
     if case.snapshot.registration(&message.target).is_none() {
         let by = "the rules allow it, but no such agent is registered".to_owned();
         return Err(Refusal::NotAuthorized { code: "target_unknown", by });
@@ -80,4 +88,32 @@ fn check_message(gate: &Gate, case: &mut Case, message: &Message) -> Result<(), 
         return Err(Refusal::NotAuthorized { code: "target_offline", by });
     }
     Ok(())
+}
+
+/// Returns a request of an agent about itself, under the circumstances of the call.
+pub(super) fn asking<'a>(
+    case: &'a Case,
+    agent: &'a AgentId,
+    action: Action,
+) -> policy::Request<'a> {
+    let spiffe_id = case.principal.as_ref().map_or("", |principal| principal.spiffe_id.as_str());
+    policy::Request {
+        principal: policy::Principal { spiffe_id, ..policy::Principal::agent(agent.as_str()) },
+        action,
+        resource: Resource { kind: Kind::Agent, id: agent.as_str() },
+        context: circumstances(case),
+    }
+}
+
+fn circumstances(case: &Case) -> policy::Context<'_> {
+    // Only rules of policy files look at where a call comes from.
+    let has_files = case.snapshot.policy.engine().is_some();
+    let source = has_files.then(|| case.peer().parse::<SocketAddr>().ok()).flatten();
+    policy::Context {
+        now: i64::try_from(case.at.micros() / 1_000_000).unwrap_or(i64::MAX),
+        source: source.map(|address| address.ip()),
+        // Every door of today asks for a client certificate.
+        authentication: policy::Authentication::Mtls,
+        ..policy::Context::default()
+    }
 }

@@ -11,6 +11,7 @@ mod state;
 
 use std::time::Duration;
 
+use super::authorize;
 use super::inspect::Cleared;
 use crate::case::Case;
 use crate::gate::Gate;
@@ -127,13 +128,16 @@ pub(super) fn unavailable(cause: &StoreError) -> Refusal {
 
 fn discover(gate: &Gate, case: &Case, agent: &AgentId, capabilities: &[String]) -> Vec<AgentView> {
     let snapshot = &case.snapshot;
-    let known = snapshot.agents.keys().map(AgentId::as_str);
+    let asking = authorize::asking(case, agent, policy::Action::Discover);
     let mut found = Vec::new();
-    for name in snapshot.policy.targets(agent.as_str(), known) {
-        let Some((target, registration)) = snapshot.agents.get_key_value(name) else { continue };
+    for (target, registration) in &snapshot.agents {
         let wanted = capabilities.is_empty()
             || registration.capabilities.iter().any(|one| capabilities.contains(one));
-        if !wanted || !gate.hub.takes_messages(target) {
+        // The rules last: they cost most.
+        if !wanted
+            || !gate.hub.takes_messages(target)
+            || !snapshot.policy.finds(&asking, target.as_str())
+        {
             continue;
         }
         found.push(AgentView {

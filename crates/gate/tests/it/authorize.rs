@@ -1,7 +1,7 @@
 //! Stage 3: what the rules allow.
 
 use gate::settings::Offline;
-use gate::types::Refusal;
+use gate::types::{Action, Answer, Refusal};
 
 use crate::fixture::{Plan, World, answer, ask, one, poll, say};
 
@@ -143,4 +143,118 @@ async fn a_refused_reply_does_not_use_up_its_request() {
         .await;
     world.accept("b", answer(&request, "{}")).await;
     one(&mut a);
+}
+
+const FILE: &str = r#"
+workspaces: { red: { members: ["agent:c", "agent:d"] } }
+agents:
+  b: { message_types: ["say", "task.*"], domains: [law] }
+message_types:
+  "task.*": { labels: [internal] }
+  task.trade: { domain: trade }
+networks: { test: [192.0.2.0/24], other: [198.51.100.0/24] }
+rules:
+- id: b-takes-tasks
+  effect: allow
+  principals: ["spiffe:spiffe://mas/agent/a"]
+  actions: [send, request]
+  resources: ["agent:b"]
+  when:
+    message_types: ["say", "task.*"]
+    networks: [test]
+    authentication_min: mtls
+    payload_bytes_max: 20
+    delegation_depth_max: 1
+- id: never-from-elsewhere
+  effect: deny
+  principals: ["*"]
+  actions: ["*"]
+  resources: ["*"]
+  when: { networks: [other] }
+- id: d-learns-of-c
+  effect: allow
+  principals: ["agent:d"]
+  actions: [discover]
+  resources: ["agent:c"]
+- id: nothing-internal-to-c
+  effect: deny
+  principals: ["*"]
+  actions: [send]
+  resources: ["agent:c"]
+  when: { labels_any: [internal] }
+"#;
+
+/// Returns a message of this type and payload, which so many led to.
+fn typed(target: &str, message_type: &str, payload: &str, hops: u32) -> Action {
+    let Action::Send { target, mut message } = say(target, payload) else {
+        panic!("say is a send");
+    };
+    message.message_type = message_type.to_owned();
+    message.hops = Some(hops.to_string());
+    Action::Send { target, message }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_of_files_see_the_message_and_are_named_in_the_record() {
+    let long = format!("{{\"x\":\"{}\"}}", "x".repeat(20));
+    let cases = [
+        ("a", typed("b", "say", "{}", 0), "", "rule b-takes-tasks allows it"),
+        ("a", typed("b", "task.new", "{}", 1), "", "rule b-takes-tasks allows it"),
+        ("a", typed("b", "say", "{}", 2), "denied", NO_RULE),
+        ("a", typed("b", "say", &long, 0), "denied", NO_RULE),
+        ("a", typed("b", "task.trade", "{}", 0), "undeclared", "b does not declare the domain"),
+        ("a", typed("b", "chat", "{}", 0), "denied", NO_RULE),
+        ("d", typed("c", "chat", "{}", 0), "", "allow list of d has c"),
+        (
+            "d",
+            typed("c", "task.new", "{}", 0),
+            "denied_by_rule",
+            "rule nothing-internal-to-c denies it",
+        ),
+        ("a", typed("c", "chat", "{}", 0), "workspace", "no rule lets a reach c across workspaces"),
+        ("d", typed("d", "chat", "{}", 0), "denied", "no rule allows d to send to d"),
+    ];
+    let plan = Plan::closed().allow("a", "c").allow("d", "c").policy(FILE);
+    let world = World::new(plan).await;
+    let (_a, _d) = (world.open("a", "i1").await, world.open("d", "i1").await);
+    let revision = world.gate.registry().snapshot().policy.revision().to_owned();
+    for (sender, action, code, by) in cases {
+        if code.is_empty() {
+            world.accept(sender, action).await;
+        } else {
+            let refusal = world.refuse(sender, action, "AUTHZ_DENIED", code).await;
+            assert_eq!(refusal.to_string(), by);
+        }
+        let record = world.record("message.send").await;
+        assert_eq!(record.decided_by.as_deref(), Some(by));
+        assert_eq!(record.policy_revision.as_deref(), Some(revision.as_str()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_of_a_file_may_let_an_agent_be_found_that_cannot_be_sent_to() {
+    let world = World::new(Plan::closed().policy(FILE)).await;
+    let (_a, _b) = (world.open("a", "i1").await, world.open("b", "i1").await);
+    let (_c, _d) = (world.open("c", "i1").await, world.open("d", "i1").await);
+    for (asks, found) in [("d", vec!["c"]), ("c", vec![]), ("a", vec![])] {
+        let discover = Action::Discover { capabilities: Vec::new() };
+        let answer = world.accept(asks, discover).await;
+        let Answer::Agents(agents) = answer else { panic!("{answer:?}") };
+        let names: Vec<_> = agents.iter().map(|agent| agent.agent.as_str()).collect();
+        assert_eq!(names, found, "{asks}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_lists_leaves_the_rules_of_files_in_force() {
+    let world = World::new(Plan::closed().policy(FILE)).await;
+    let _a = world.open("a", "i1").await;
+    let before = world.gate.registry().snapshot().policy.revision().to_owned();
+    let block = policy::Change::Block { agent: "a".to_owned(), target: "d".to_owned() };
+    world.admin(gate::types::AdminCommand::ChangePolicy(vec![block])).await;
+    world.accept("a", typed("b", "say", "{}", 0)).await;
+    assert_ne!(world.gate.registry().snapshot().policy.revision(), before);
+    let block = policy::Change::Block { agent: "a".to_owned(), target: "b".to_owned() };
+    world.admin(gate::types::AdminCommand::ChangePolicy(vec![block])).await;
+    world.refuse("a", typed("b", "say", "{}", 0), "AUTHZ_DENIED", "blocked").await;
 }

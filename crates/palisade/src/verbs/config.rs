@@ -1,13 +1,16 @@
 //! `palisade config`: checks a configuration as `serve` would read it, or prints its schema.
 //!
-//! It starts nothing and opens no certificate and no store.
+//! It starts nothing, and opens policy files but no certificate and no store.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use policy::{Fault, Policy};
+use server::ServeError;
 use server::config::{self, Summary};
 
 use crate::configuration;
+use crate::failure::Failure;
 use crate::output::Output;
 
 /// What `palisade config` takes.
@@ -44,7 +47,10 @@ pub(crate) async fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
 }
 
 fn check(args: &CheckArgs, out: &Output) -> anyhow::Result<()> {
-    let summary = configuration::load(args.file.as_deref())?.summary();
+    let config = configuration::load(args.file.as_deref())?;
+    let mut summary = config.summary();
+    let engine = config.policy_engine().map_err(|faults| failure(&faults))?;
+    summary.policy_revision = Policy::with(&config.rule_book(), engine).revision().to_owned();
     if out.json {
         let mut said = serde_json::to_value(&summary)?;
         if let Some(fields) = said.as_object_mut() {
@@ -59,6 +65,12 @@ fn check(args: &CheckArgs, out: &Output) -> anyhow::Result<()> {
         out.line(&format!("warning: {warning}"))?;
     }
     Ok(())
+}
+
+/// Says all faults of the policy files as `serve` does.
+fn failure(faults: &[Fault]) -> Failure {
+    let error = ServeError::Policy(faults.to_vec());
+    Failure::usage(error.code(), &error)
 }
 
 fn rows(summary: &Summary) -> Vec<Vec<String>> {

@@ -122,13 +122,22 @@ fn naive(book: &RuleBook, sender: &str, action: Action, target: &str) -> bool {
         Action::Request => &["send", "request"],
         Action::Reply => &["send", "reply"],
         Action::Discover => &["send", "discover"],
+        // Roles of the book are about messages between agents.
+        Action::Read
+        | Action::Write
+        | Action::Subscribe
+        | Action::Publish
+        | Action::Propose
+        | Action::Vote
+        | Action::Query
+        | Action::Administer => &[],
     };
     let held = rules.roles.iter().filter_map(|name| book.roles.get(name));
     let grants = held.flat_map(|role| &role.permissions).any(|permission| {
         let pattern = crate::Pattern::new(permission);
         words.iter().any(|word| pattern.matches(&format!("{word}:{target}")))
     });
-    has(&rules.allow) || (book.rbac && grants)
+    Action::MESSAGING.contains(&action) && (has(&rules.allow) || (book.rbac && grants))
 }
 
 fn names(from: &'static [&'static str]) -> impl Strategy<Value = BTreeSet<String>> {

@@ -62,6 +62,7 @@ pub(super) fn resolve(
         agents,
         operators: file.operators,
         roles: file.roles.0,
+        policy: file.policy,
         gateway,
         validation: file.validation,
         delivery: file.delivery,
@@ -262,6 +263,7 @@ impl Resolve<'_> {
         let files = tls.into_iter().flatten().chain([&mut config.storage.path]);
         let files = files.chain(config.server.federated.values_mut());
         let files = files.chain(config.audit.signing_key.as_mut());
+        let files = files.chain(&mut config.policy.files);
         for file in files.chain(config.gateway.audit.file_path.as_mut()) {
             *file = folder.join(&*file);
         }

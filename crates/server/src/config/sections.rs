@@ -9,6 +9,7 @@ mod delivery;
 mod dlp;
 mod gateway;
 mod limits;
+mod policy;
 mod server;
 mod storage;
 mod telemetry;
@@ -22,6 +23,7 @@ pub(super) use dlp::DlpKeys;
 pub(super) use gateway::GatewayKeys;
 pub use gateway::{AuditFile, CircuitBreaker, CircuitScope, Features, RateLimit};
 pub use limits::ServerLimits;
+pub use policy::PolicyFiles;
 pub use server::{CrlExpired, Tls, TlsFiles, TlsSource};
 pub(super) use server::{ServerKeys, SpiffeKeys, TlsKeys};
 pub use storage::{Durability, Engine, Storage};
@@ -53,6 +55,9 @@ pub(super) struct File {
     /// Roles that agents can be given, by name; they count only with gateway.features.rbac.
     #[serde(default)]
     pub(super) roles: Roles,
+    /// The files that say who may do what, besides agents and roles here.
+    #[serde(default)]
+    pub(super) policy: PolicyFiles,
     /// What every message passes: limits, circuits, inspection, audit.
     #[serde(default)]
     pub(super) gateway: GatewayKeys,

@@ -1,5 +1,7 @@
 //! `palisade bench policy`: what one question to the access rules costs, by how many there are.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
@@ -26,10 +28,10 @@ struct Row {
 
 /// Measures and prints.
 pub(super) fn run(out: &Output) -> anyhow::Result<ExitCode> {
-    let rows =
-        [10, 100, 1_000, 10_000].map(measure).into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let rows = RULES.map(measure).into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let files = RULES.map(files::measure).into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     if out.json {
-        out.json(&serde_json::json!({ "bench": "policy", "rows": rows }))?;
+        out.json(&serde_json::json!({ "bench": "policy", "rows": rows, "files": files }))?;
     } else {
         let headers = ["rules", "same ns", "fresh ns", "by role ns", "compile ns"];
         let cells = |row: &Row| {
@@ -39,6 +41,7 @@ pub(super) fn run(out: &Output) -> anyhow::Result<ExitCode> {
             cells
         };
         out.table(&headers, &rows.iter().map(cells).collect::<Vec<_>>())?;
+        files::print(out, &files)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -94,6 +97,8 @@ fn name(number: u32) -> String {
     format!("agent{number}")
 }
 
+/// How many rules there are, one row each.
+const RULES: [u32; 4] = [10, 100, 1_000, 10_000];
 const CHIEF: &str = "chief";
 /// As many as can be told apart by one digit: their order is that of their names.
 const ROLES: u32 = 10;

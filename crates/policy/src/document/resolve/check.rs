@@ -1,0 +1,149 @@
+//! Refuses what could never be meant: circles, rules about nothing or about everything, and
+//! rules that contradict each other.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{GROUP, ROLE};
+use crate::document::{Condition, Document, Effect, Rule};
+use crate::fault::{Faults, shown};
+use crate::{Action, FaultCode, Kind, Place, Selector};
+
+type Defined = BTreeMap<(&'static str, String), Place>;
+
+/// Finds roles that inherit themselves and groups that hold themselves.
+pub(super) fn circles(document: &Document, defined: &Defined, faults: &mut Faults) {
+    let roles = document.roles.iter();
+    let roles = roles.map(|(name, role)| {
+        (name.as_str(), role.inherits.iter().map(String::as_str).collect::<Vec<_>>())
+    });
+    circle(ROLE, &roles.collect(), defined, faults);
+    let groups = document.groups.iter().map(|(name, group)| {
+        let held = group.members.iter().filter_map(|member| match member {
+            Selector::Named { kind: Kind::Group, name } => Some(name.as_str()),
+            Selector::Named { .. }
+            | Selector::Any
+            | Selector::Spiffe(_)
+            | Selector::Claim { .. } => None,
+        });
+        (name.as_str(), held.collect::<Vec<_>>())
+    });
+    circle(GROUP, &groups.collect(), defined, faults);
+}
+
+/// Takes away what leads nowhere until nothing more can be taken: the rest has a circle.
+fn circle(
+    what: &'static str,
+    edges: &BTreeMap<&str, Vec<&str>>,
+    defined: &Defined,
+    faults: &mut Faults,
+) {
+    let mut users: HashMap<&str, Vec<&str>> = HashMap::new();
+    let mut open: HashMap<&str, usize> = HashMap::new();
+    for (name, next) in edges {
+        // A name that is not defined leads nowhere, and is told elsewhere.
+        let next: Vec<_> = next.iter().filter(|next| edges.contains_key(**next)).collect();
+        open.insert(name, next.len());
+        for next in next {
+            users.entry(next).or_default().push(name);
+        }
+    }
+    let mut ready: Vec<&str> =
+        open.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
+    while let Some(name) = ready.pop() {
+        open.remove(name);
+        for user in users.get(name).into_iter().flatten() {
+            if let Some(count) = open.get_mut(user) {
+                *count -= 1;
+                if *count == 0 {
+                    ready.push(user);
+                }
+            }
+        }
+    }
+    // Those that only lead into a circle are left too; walk on until a name comes again.
+    let Some(start) = open.keys().min() else { return };
+    let mut way: Vec<&str> = vec![start];
+    while let Some(next) = way
+        .last()
+        .and_then(|name| edges.get(name))
+        .and_then(|next| next.iter().find(|next| open.contains_key(**next)))
+    {
+        if let Some(first) = way.iter().position(|name| name == next) {
+            way.drain(..first);
+            break;
+        }
+        way.push(next);
+    }
+    let Some(place) = way.first().and_then(|name| defined.get(&(what, (*name).to_owned()))) else {
+        return;
+    };
+    let names: Vec<_> =
+        way.iter().chain(way.first()).map(|name| format!("`{}`", shown(name))).collect();
+    let says = format!("`{what}` go in a circle: {}; remove one of the steps", names.join(" > "));
+    faults.add(FaultCode::Cycle, place, says);
+}
+
+/// Finds rules about nothing or everything, and pairs that contradict each other.
+pub(super) fn rules(document: &Document, faults: &mut Faults) {
+    type Scope<'a> =
+        (&'a [Selector], Vec<Action>, &'a [Selector], &'a [Condition], &'a [Condition]);
+    let mut seen: HashMap<Scope<'_>, &Rule> = HashMap::new();
+    for rule in &document.rules {
+        let lists = [rule.principals.len(), rule.actions.len(), rule.resources.len()];
+        if lists.contains(&0) {
+            let says = format!(
+                "rule `{}` applies to nothing: `principals`, `actions` and `resources` must each \
+                 have an entry",
+                rule.id
+            );
+            faults.add(FaultCode::Value, &rule.place, says);
+            continue;
+        }
+        if lists.iter().product::<usize>() > KEYS_MAX {
+            let says = format!(
+                "rule `{}` has more than {KEYS_MAX} combinations of principals, actions and \
+                 resources; use a group or a role",
+                rule.id
+            );
+            faults.add(FaultCode::TooLarge, &rule.place, says);
+        }
+        let is_all = rule.principals.iter().any(is_everything)
+            && rule.resources.iter().any(is_everything)
+            && rule.actions.len() == Action::ALL.len();
+        if is_all && rule.effect == Effect::Allow && rule.when.is_empty() && rule.unless.is_empty()
+        {
+            let says = format!(
+                "rule `{}` allows everything to everybody; name principals, actions or resources",
+                rule.id
+            );
+            faults.add(FaultCode::Value, &rule.place, says);
+        }
+        let actions = rule.actions.iter().copied().collect();
+        let scope = (&*rule.principals, actions, &*rule.resources, &*rule.when, &*rule.unless);
+        match seen.get(&scope) {
+            Some(other) if other.effect != rule.effect => {
+                let says = format!(
+                    "rule `{}` and rule `{}` at {} say the opposite of the same; remove one",
+                    rule.id, other.id, other.place
+                );
+                faults.add(FaultCode::Value, &rule.place, says);
+            }
+            Some(_) => {}
+            None => {
+                seen.insert(scope, rule);
+            }
+        }
+    }
+}
+
+/// Returns whether nobody and nothing is left out.
+fn is_everything(selector: &Selector) -> bool {
+    match selector {
+        Selector::Any => true,
+        Selector::Spiffe(pattern) => matches!(pattern.as_str(), "spiffe://*"),
+        Selector::Named { .. } | Selector::Claim { .. } => false,
+    }
+}
+
+/// LIMIT: combinations of principals, actions and resources that one rule names.
+const KEYS_MAX: usize = 100_000;

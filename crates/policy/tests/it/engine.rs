@@ -1,0 +1,216 @@
+//! What rules of the files decide, and that the memory of decisions never outlives its reasons.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use policy::{
+    Action, AgentRules, Authentication, Context, Decision, Document, Engine, Kind, Policy,
+    Principal, Request, Resource, RuleBook,
+};
+
+fn policy(text: &str) -> Policy {
+    policy_with(&RuleBook::default(), text)
+}
+
+fn policy_with(book: &RuleBook, text: &str) -> Policy {
+    let document = Document::parse(&[(PathBuf::from("p.yaml"), text.to_owned())]).unwrap();
+    Policy::with(book, Some(Arc::new(Engine::compile(document).unwrap())))
+}
+
+fn send<'a>(context: Context<'a>) -> Request<'a> {
+    Request { context, ..Request::between("a", Action::Send, "b") }
+}
+
+fn by(decision: Decision<'_>) -> String {
+    decision.by().to_string()
+}
+
+const ONE: &str = "rules:\n- id: one\n  effect: allow\n  principals: [\"agent:a\"]\n  \
+                   actions: [send, request]\n  resources: [\"agent:b\"]\n";
+
+#[test]
+fn a_decision_names_its_rules_and_a_denial_wins() {
+    let deny = "- id: stop\n  effect: deny\n  principals: [\"*\"]\n  actions: [request]\n  \
+                resources: [\"agent:b\"]\n";
+    let text = [ONE, deny, &ONE.replace("rules:\n", "").replace("one", "two")].concat();
+    let policy = policy(&text);
+    let ask = |action| policy.decide("a", action, "b");
+    assert_eq!(by(ask(Action::Send)), "rules one, two allow it");
+    assert_eq!(by(ask(Action::Request)), "rule stop denies it");
+    assert_eq!(by(ask(Action::Reply)), "no rule allows a to reply to b");
+    assert_eq!(ask(Action::Request).by().code(), "denied_by_rule");
+    assert_eq!(by(policy.decide("c", Action::Send, "b")), "no rule allows c to send to b");
+}
+
+#[test]
+fn lists_and_roles_of_the_book_and_rules_of_the_files_stand_side_by_side() {
+    let set = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    let rules = AgentRules { allow: set(&["c"]), block: set(&["b"]), ..AgentRules::default() };
+    let book = RuleBook { agents: [("a".to_owned(), rules)].into(), ..RuleBook::default() };
+    let deny = "- id: stop\n  effect: deny\n  principals: [\"agent:a\"]\n  actions: [send]\n  \
+                resources: [\"agent:c\"]\n";
+    let policy = policy_with(&book, &[ONE, deny].concat());
+    assert_eq!(by(policy.decide("a", Action::Send, "b")), "block list of a has b");
+    assert_eq!(by(policy.decide("a", Action::Send, "c")), "rule stop denies it");
+    assert_eq!(by(policy.decide("a", Action::Request, "c")), "allow list of a has c");
+    // Another revision than that of the book alone.
+    assert_ne!(policy.revision(), Policy::compile(&book).revision());
+}
+
+#[test]
+fn what_is_remembered_is_forgotten_when_a_condition_changes() {
+    let text = [
+        ONE,
+        "  when: { time_windows: [day], payload_bytes_max: 100, networks: [office], \
+         labels_none: [pii], authentication_min: mtls, delegation_depth_max: 1 }\n",
+        "  expires: 2026-11-24T00:00:00Z\n",
+        "time_windows: { day: { zone: UTC, from: \"08:00\", until: \"18:00\" } }\n",
+        "networks: { office: [10.0.0.0/8] }\n",
+    ]
+    .concat();
+    let policy = policy(&text);
+    let noon = 1_795_435_200; // 2026-11-23T12:00:00Z
+    let good = Context {
+        now: noon,
+        payload_bytes: 100,
+        source: Some("10.1.1.1".parse().unwrap()),
+        authentication: Authentication::Mtls,
+        delegation_depth: 1,
+        ..Context::default()
+    };
+    let bad = [
+        Context { now: noon + 8 * 3_600, ..good },
+        Context { now: noon + 24 * 3_600, ..good },
+        Context { payload_bytes: 101, ..good },
+        Context { source: Some("11.1.1.1".parse().unwrap()), ..good },
+        Context { source: None, ..good },
+        Context { labels: &["pii"], ..good },
+        Context { authentication: Authentication::Bound, ..good },
+        Context { delegation_depth: 2, ..good },
+    ];
+    for _ in 0..3 {
+        for context in bad {
+            assert!(policy.judge(&send(good)).is_allowed());
+            assert!(!policy.judge(&send(context)).is_allowed(), "{context:?}");
+        }
+    }
+}
+
+#[test]
+fn policies_in_cedar_count_like_rules_and_are_never_remembered_too_long() {
+    let text = "agents: { a: { workspace: red }, b: { workspace: red } }\nworkspaces: { red: }\n\
+                cedar: |\n  @id(\"small\")\n  permit(principal == Agent::\"a\", \
+                action == Action::\"send\", resource)\n  when { context.payload_bytes < 10 && \
+                resource.workspace == principal.workspace };\n  @id(\"never-c\")\n  \
+                forbid(principal, action, resource == Agent::\"c\");\n";
+    let policy = policy(text);
+    for _ in 0..3 {
+        let small = Context { payload_bytes: 9, ..Context::default() };
+        let large = Context { payload_bytes: 10, ..Context::default() };
+        assert_eq!(by(policy.judge(&send(small))), "rule small allows it");
+        assert!(!policy.judge(&send(large)).is_allowed());
+    }
+    assert_eq!(by(policy.decide("a", Action::Reply, "c")), "rule never-c denies it");
+    assert!(policy.engine().unwrap().to_cedar().contains("@id(\"small\")"));
+}
+
+#[test]
+fn a_rule_that_cannot_be_computed_refuses() {
+    // The validator cannot see that the sum is too large.
+    let text = [
+        ONE,
+        "cedar: |\n  @id(\"sum\")\n  forbid(principal, action == Action::\"send\", resource)\n  \
+         when { context.payload_bytes + 9223372036854775807 < 0 };\n",
+    ]
+    .concat();
+    let policy = policy(&text);
+    assert!(policy.judge(&send(Context::default())).is_allowed());
+    let one = Context { payload_bytes: 1, ..Context::default() };
+    let decision = policy.judge(&send(one));
+    assert!(!decision.is_allowed());
+    assert_eq!(decision.by().code(), "policy_failed");
+    assert!(by(decision).contains("sum"), "{decision:?}");
+}
+
+#[test]
+fn nothing_crosses_a_workspace_without_a_rule_that_says_so() {
+    let text = "workspaces: { red: { members: [\"agent:r*\"] }, blue: { members: \
+        [\"agent:b*\"] } }\n\
+                rules:\n- id: all\n  effect: allow\n  principals: [\"*\"]\n  actions: [send]\n  \
+                resources: [\"*\"]\n- id: bridge\n  effect: allow\n  principals: [\"agent:r1\"]\n  \
+                actions: [send]\n  resources: [\"agent:b1\"]\n  cross_workspace: true\n";
+    let allow = ["b1", "b2", "r2"].map(str::to_owned).into();
+    let rules = AgentRules { allow, ..AgentRules::default() };
+    let book = RuleBook { agents: [("r1".to_owned(), rules)].into(), ..RuleBook::default() };
+    let policy = policy_with(&book, text);
+    assert_eq!(by(policy.decide("r2", Action::Send, "r1")), "rule all allows it");
+    assert_eq!(by(policy.decide("r1", Action::Send, "b1")), "rule bridge allows it");
+    for (sender, target) in [("r1", "b2"), ("b1", "r1"), ("r1", "other"), ("other", "b1")] {
+        let decision = policy.decide(sender, Action::Send, target);
+        assert_eq!(decision.by().code(), "workspace", "{sender} {target}");
+    }
+    assert_eq!(by(policy.decide("r1", Action::Send, "r2")), "allow list of r1 has r2");
+    // Tables belong to no workspace here, so they are in the one of those without any.
+    let table = Request {
+        resource: Resource { kind: Kind::Table, id: "t" },
+        action: Action::Read,
+        ..Request::between("r1", Action::Send, "b1")
+    };
+    assert_eq!(policy.judge(&table).by().code(), "workspace");
+}
+
+#[test]
+fn a_target_is_asked_only_for_what_it_declares() {
+    let text = "agents:\n  b: { domains: [law], message_types: [\"task.*\"], skills: [sum] }\n\
+                rules:\n- id: all\n  effect: allow\n  principals: [\"*\"]\n  \
+                    actions: [send, reply]\n  \
+                resources: [\"*\"]\n";
+    let policy = policy(text);
+    let good =
+        Context { message_type: "task.new", domain: "law", skill: "sum", ..Context::default() };
+    let none = Context { domain: "", skill: "", ..good };
+    assert!(policy.judge(&send(good)).is_allowed() && policy.judge(&send(none)).is_allowed());
+    for (context, what) in [
+        (Context { message_type: "chat", ..good }, "message type"),
+        (Context { domain: "trade", ..good }, "domain"),
+        (Context { skill: "sing", ..good }, "skill"),
+    ] {
+        let decision = policy.judge(&send(context));
+        assert_eq!(by(decision), format!("b does not declare the {what}"));
+        // An answer was asked for.
+        let reply = Request { action: Action::Reply, ..send(context) };
+        assert!(policy.judge(&reply).is_allowed());
+    }
+}
+
+#[test]
+fn a_principal_is_known_by_name_certificate_or_claim() {
+    let text = "groups: { sre: { members: [\"claim:team=sre\", \"spiffe:spiffe://mas/ops/*\"] } }\n\
+                roles: { auditor: {}, chief: { inherits: [auditor], members: [\"user:eve\"] } }\n\
+                rules:\n- id: by-group\n  effect: allow\n  principals: [\"group:sre\"]\n  \
+                actions: [administer]\n  resources: [\"agent:b\"]\n- id: by-role\n  \
+                    effect: allow\n  \
+                principals: [\"role:auditor\"]\n  actions: [read]\n  resources: [\"table:log\"]\n";
+    let policy = policy(text);
+    let team = std::collections::BTreeMap::from([("team".to_owned(), ["sre".to_owned()].into())]);
+    let claims = policy::Claims::new(None, None, team);
+    let user = Principal { kind: Kind::User, id: "joe", spiffe_id: "", claims: None };
+    let administer = |principal| {
+        let resource = Resource { kind: Kind::Agent, id: "b" };
+        let context = Context::default();
+        policy
+            .judge(&Request { principal, action: Action::Administer, resource, context })
+            .is_allowed()
+    };
+    assert!(!administer(user));
+    assert!(administer(Principal { claims: Some(&claims), ..user }));
+    assert!(administer(Principal { spiffe_id: "spiffe://mas/ops/joe", ..user }));
+    assert!(!administer(Principal { spiffe_id: "spiffe://other/ops/joe", ..user }));
+    let read = |principal| {
+        let resource = Resource { kind: Kind::Table, id: "log" };
+        let context = Context::default();
+        policy.judge(&Request { principal, action: Action::Read, resource, context }).is_allowed()
+    };
+    assert!(read(Principal { id: "eve", ..user }));
+    assert!(!read(user) && !read(Principal { id: "eve", ..Principal::agent("eve") }));
+}
