@@ -174,7 +174,9 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, Vec<Config
         resolve::lift_gateway(&keys, &mut root, &mut report);
     }
     environment.overlay(&keys, &mut root, &mut report);
-    let value = fit::fit(&keys, &root, &mut report);
+    let mut value = fit::fit(&keys, &root, &mut report);
+    // cedar-policy lets JSON objects keep the order of the file, for the whole program.
+    value.sort_all_objects();
     if !report.is_empty() {
         return Err(report.into_errors());
     }
