@@ -15,7 +15,7 @@ use std::fmt;
 
 use self::atoms::{Atoms, Wanted};
 use self::cedar::{Asked, Cedar};
-use self::graph::{Graph, Standing};
+use self::graph::Graph;
 use self::index::Index;
 use self::memo::{Key, Known, Memo, Slice};
 use self::types::Types;
@@ -173,11 +173,19 @@ impl Engine {
     fn slice(&self, request: &Request<'_>) -> Slice {
         let principal = self.graph.principal(&request.principal);
         let resource = self.graph.resource(&request.resource, request.context.message_type);
-        let crosses = crosses(&principal, &resource);
         let mut rules = self.index.candidates(request.action, &principal.nodes, &resource.nodes);
-        if crosses {
-            rules.retain(|rule| self.cedar.may_cross(*rule));
-        }
+        let crosses = match (&principal.workspace, &resource.workspace) {
+            (Some(one), Some(other)) if one == other => false,
+            (Some(_), Some(_)) => {
+                rules.retain(|rule| self.cedar.may_cross(*rule));
+                true
+            }
+            // Where it is not clear what lies between, no rule can say that it may be crossed.
+            _ => {
+                rules.retain(|rule| self.cedar.is_denial(*rule));
+                true
+            }
+        };
         let wanted = self.atoms.wanted(&rules);
         let is_message = request.resource.kind == Kind::Agent && request.action.is_asking();
         let is_declared = is_message && self.document.agents.contains_key(request.resource.id);
@@ -222,15 +230,6 @@ impl Engine {
 
     pub(crate) const fn ruling(&self, effect: Effect, deciding: Deciding) -> Ruling<'_> {
         Ruling { engine: self, effect, deciding }
-    }
-}
-
-/// Returns whether the border of a workspace lies between; without a workspace everything is
-/// beyond it.
-fn crosses(principal: &Standing, resource: &Standing) -> bool {
-    match (&principal.workspace, &resource.workspace) {
-        (Some(one), Some(other)) => one != other,
-        _ => true,
     }
 }
 

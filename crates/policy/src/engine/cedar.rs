@@ -131,7 +131,11 @@ impl Cedar {
 
     /// Returns whether the rule counts between workspaces: a denial always does.
     pub(super) fn may_cross(&self, rule: u32) -> bool {
-        self.get(rule).is_some_and(|it| it.cross_workspace || it.effect == Effect::Deny)
+        self.is_denial(rule) || self.get(rule).is_some_and(|it| it.cross_workspace)
+    }
+
+    pub(super) fn is_denial(&self, rule: u32) -> bool {
+        self.get(rule).is_some_and(|it| it.effect == Effect::Deny)
     }
 
     fn get(&self, rule: u32) -> Option<&Compiled> {

@@ -160,6 +160,25 @@ fn nothing_crosses_a_workspace_without_a_rule_that_says_so() {
 }
 
 #[test]
+fn what_several_workspaces_claim_is_reached_by_nobody() {
+    let text = "workspaces: { red: { members: [\"agent:r*\"] }, blue: { members: \
+        [\"agent:*b\"] } }\n\
+                rules:\n- id: bridge\n  effect: allow\n  principals: [\"*\"]\n  \
+                actions: [send]\n  resources: [\"agent:*\"]\n  cross_workspace: true\n";
+    let policy = policy(text);
+    assert_eq!(by(policy.decide("r", Action::Send, "b")), "rule bridge allows it");
+    for (sender, target) in [("r", "rb"), ("rb", "r"), ("rb", "rb")] {
+        let decision = policy.decide(sender, Action::Send, target);
+        assert_eq!(decision.by().code(), "workspace", "{sender} {target}");
+    }
+    // The policy and the token disagree.
+    let claims = policy::Claims::new(Some("blue".to_owned()), None, Default::default());
+    let principal = Principal { claims: Some(&claims), ..Principal::agent("r") };
+    let request = Request { principal, ..Request::between("r", Action::Send, "b") };
+    assert_eq!(policy.judge(&request).by().code(), "workspace");
+}
+
+#[test]
 fn a_target_is_asked_only_for_what_it_declares() {
     let text = "agents:\n  b: { domains: [law], message_types: [\"task.*\"], skills: [sum] }\n\
                 rules:\n- id: all\n  effect: allow\n  principals: [\"*\"]\n  \

@@ -55,10 +55,9 @@ fn decide_as_said(book: &RuleBook, document: &Document, request: &Request<'_>) -
     }
     let who = Subject::Principal(principal);
     let what = Subject::Resource(resource.kind, resource.id, context.message_type);
-    let crosses = match (workspace(document, &who), workspace(document, &what)) {
-        (Some(one), Some(other)) => one != other,
-        _ => true,
-    };
+    let (here, there) = (workspace(document, &who), workspace(document, &what));
+    let is_clear = here.is_some() && there.is_some();
+    let crosses = !is_clear || here != there;
     let applying: Vec<&Rule> = document
         .rules
         .iter()
@@ -73,7 +72,8 @@ fn decide_as_said(book: &RuleBook, document: &Document, request: &Request<'_>) -
         .collect();
     let of = |effect| -> Vec<&Rule> {
         let counts = |rule: &&Rule| {
-            rule.effect == effect && (effect == Effect::Deny || !crosses || rule.cross_workspace)
+            let may_cross = !crosses || (is_clear && rule.cross_workspace);
+            rule.effect == effect && (effect == Effect::Deny || may_cross)
         };
         applying.iter().copied().filter(counts).collect()
     };
