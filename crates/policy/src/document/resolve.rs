@@ -145,6 +145,11 @@ impl Resolver {
     fn networks(&mut self, file: &Arc<Path>, yaml: Entries<Vec<Text>>) {
         for (name, ranges) in self.entries(NETWORK, file, yaml) {
             let mut networks = Vec::new();
+            if ranges.is_empty() {
+                let says = format!("network `{}` has no range of addresses", shown(&name));
+                let at = self.defined.get(&(NETWORK, name.clone())).cloned();
+                self.faults.add(FaultCode::Value, &at.unwrap_or_else(|| Place::whole(file)), says);
+            }
             for range in ranges {
                 if let Some(network) = Network::parse(&range.value) {
                     networks.push(network);

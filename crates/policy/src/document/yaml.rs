@@ -4,13 +4,14 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_saphyr::Spanned;
 
 /// One policy file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
+    #[serde(deserialize_with = "given")]
     pub(super) version: Option<Spanned<u64>>,
     pub(super) workspaces: Entries<Option<Workspace>>,
     pub(super) roles: Entries<Option<Role>>,
@@ -22,6 +23,7 @@ pub(super) struct File {
     pub(super) networks: Entries<Vec<Text>>,
     pub(super) time_windows: Entries<Window>,
     pub(super) rules: Option<Vec<Spanned<Rule>>>,
+    #[serde(deserialize_with = "given")]
     pub(super) cedar: Option<Text>,
 }
 
@@ -33,6 +35,7 @@ pub(super) type Text = Spanned<String>;
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Workspace {
     pub(super) description: String,
+    #[serde(deserialize_with = "filled")]
     pub(super) members: Vec<Text>,
 }
 
@@ -41,7 +44,9 @@ pub(super) struct Workspace {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Role {
     pub(super) description: String,
+    #[serde(deserialize_with = "filled")]
     pub(super) inherits: Vec<Text>,
+    #[serde(deserialize_with = "filled")]
     pub(super) members: Vec<Text>,
 }
 
@@ -50,7 +55,9 @@ pub(super) struct Role {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Group {
     pub(super) description: String,
+    #[serde(deserialize_with = "filled")]
     pub(super) members: Vec<Text>,
+    #[serde(deserialize_with = "filled")]
     pub(super) roles: Vec<Text>,
 }
 
@@ -59,11 +66,17 @@ pub(super) struct Group {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Member {
     pub(super) description: String,
+    #[serde(deserialize_with = "given")]
     pub(super) workspace: Option<Text>,
+    #[serde(deserialize_with = "filled")]
     pub(super) roles: Vec<Text>,
+    #[serde(deserialize_with = "filled")]
     pub(super) groups: Vec<Text>,
+    #[serde(deserialize_with = "given")]
     pub(super) domains: Option<Vec<Text>>,
+    #[serde(deserialize_with = "given")]
     pub(super) message_types: Option<Vec<Text>>,
+    #[serde(deserialize_with = "given")]
     pub(super) skills: Option<Vec<Text>>,
 }
 
@@ -72,8 +85,11 @@ pub(super) struct Member {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct MessageType {
     pub(super) description: String,
+    #[serde(deserialize_with = "filled")]
     pub(super) labels: Vec<Text>,
+    #[serde(deserialize_with = "given")]
     pub(super) domain: Option<Text>,
+    #[serde(deserialize_with = "given")]
     pub(super) skill: Option<Text>,
 }
 
@@ -82,7 +98,7 @@ pub(super) struct MessageType {
 #[serde(deny_unknown_fields)]
 pub(super) struct Window {
     pub(super) zone: Text,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled")]
     pub(super) days: Vec<Text>,
     pub(super) from: Text,
     pub(super) until: Text,
@@ -92,22 +108,26 @@ pub(super) struct Window {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
+    #[serde(default, deserialize_with = "given")]
     pub(super) id: Option<Text>,
     #[serde(default)]
     pub(super) description: String,
     pub(super) effect: Text,
+    #[serde(deserialize_with = "filled")]
     pub(super) principals: Vec<Text>,
+    #[serde(deserialize_with = "filled")]
     pub(super) actions: Vec<Text>,
+    #[serde(deserialize_with = "filled")]
     pub(super) resources: Vec<Text>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given")]
     pub(super) when: Option<Spanned<Conditions>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given")]
     pub(super) unless: Option<Spanned<Conditions>>,
     #[serde(default)]
     pub(super) cross_workspace: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given")]
     pub(super) not_before: Option<Text>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given")]
     pub(super) expires: Option<Text>,
 }
 
@@ -115,18 +135,41 @@ pub(super) struct Rule {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Conditions {
+    #[serde(deserialize_with = "given")]
     pub(super) message_types: Option<Vec<Text>>,
+    #[serde(deserialize_with = "given")]
     pub(super) payload_bytes_min: Option<Spanned<u64>>,
+    #[serde(deserialize_with = "given")]
     pub(super) payload_bytes_max: Option<Spanned<u64>>,
+    #[serde(deserialize_with = "given")]
     pub(super) labels_any: Option<Vec<Text>>,
+    #[serde(deserialize_with = "given")]
     pub(super) labels_all: Option<Vec<Text>>,
+    #[serde(deserialize_with = "given")]
     pub(super) labels_none: Option<Vec<Text>>,
+    #[serde(deserialize_with = "given")]
     pub(super) domains: Option<Vec<Text>>,
+    #[serde(deserialize_with = "given")]
     pub(super) time_windows: Option<Vec<Text>>,
+    #[serde(deserialize_with = "given")]
     pub(super) networks: Option<Vec<Text>>,
+    #[serde(deserialize_with = "given")]
     pub(super) authentication_min: Option<Text>,
+    #[serde(deserialize_with = "given")]
     pub(super) delegation_depth_max: Option<Spanned<u64>>,
+    #[serde(deserialize_with = "given")]
     pub(super) approved_by: Option<Vec<Text>>,
+}
+
+/// Refuses a key with nothing behind it: a limit whose value was forgotten must not be no limit.
+fn filled<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(from)?
+        .ok_or_else(|| D::Error::custom("nothing stands behind the key; give a value or remove it"))
+}
+
+/// As [`filled`], of a key that can be left out.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    filled(from).map(Some)
 }
 
 /// A mapping in the order of the file, whose keys know their place.

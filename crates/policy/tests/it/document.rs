@@ -207,6 +207,59 @@ fn each_fault_of_a_rule_is_told_with_its_place_and_what_to_do() {
 }
 
 #[test]
+fn a_key_with_nothing_behind_it_is_refused() {
+    let of_rule = "when, unless, not_before, expires, id, principals, actions, resources";
+    let of_when = "message_types, payload_bytes_min, payload_bytes_max, labels_any, labels_all, \
+                   labels_none, domains, time_windows, networks, authentication_min, \
+                   delegation_depth_max, approved_by";
+    let of_agent = "workspace, roles, groups, domains, message_types, skills";
+    let mut texts = Vec::new();
+    for nothing in ["", " ~", " null"] {
+        texts.extend(of_rule.split(", ").map(|key| match key {
+            "id" | "principals" | "actions" | "resources" => {
+                let whole = rule("");
+                let lines = whole.lines().map(|line| {
+                    let is_it = line.contains(&format!("{key}:"));
+                    let bare = line.split_inclusive(':').next().unwrap_or_default();
+                    format!("{}\n", if is_it { [bare, nothing].concat() } else { line.to_owned() })
+                });
+                lines.collect::<String>()
+            }
+            _ => rule(&format!("  {key}:{nothing}\n")),
+        }));
+        for list in ["when", "unless"] {
+            let texts_of =
+                of_when.split(", ").map(|key| rule(&format!("  {list}:\n    {key}:{nothing}\n")));
+            texts.extend(texts_of);
+        }
+        texts.extend(
+            of_agent.split(", ").map(|key| format!("agents:\n  a:\n    {key}:{nothing}\n")),
+        );
+        for keys in [
+            "workspaces:\n  w:\n    members:",
+            "roles:\n  r:\n    members:",
+            "roles:\n  r:\n    inherits:",
+            "groups:\n  g:\n    members:",
+            "groups:\n  g:\n    roles:",
+            "message_types:\n  t:\n    labels:",
+            "message_types:\n  t:\n    domain:",
+            "message_types:\n  t:\n    skill:",
+            "networks:\n  n:",
+            "cedar:",
+        ] {
+            texts.push(format!("{keys}{nothing}\n"));
+        }
+        texts.push(rule("  when: {}\n"));
+        texts.push("networks: { n: [] }\n".to_owned());
+    }
+    let accepted: Vec<_> = texts.iter().filter(|text| load(text).is_ok()).collect();
+    assert!(accepted.is_empty(), "{accepted:#?}");
+    let fault = load(&rule("  when:\n    time_windows:\n")).unwrap_err().remove(0);
+    assert_eq!((fault.place.line, fault.code), (8, Syntax), "{fault}");
+    assert!(fault.message.contains("nothing stands behind the key"), "{fault}");
+}
+
+#[test]
 fn all_faults_are_told_at_once_up_to_a_bound() {
     let text: String = (0..300).map(|n| format!("  r{n}: {{ inherits: [none] }}\n")).collect();
     let faults = load(&format!("roles:\n{text}")).unwrap_err();

@@ -48,7 +48,12 @@ impl Resolver {
             self.faults.add(FaultCode::Value, &place(file, &yaml.effect.referenced), says);
             return;
         };
+        let when_at = yaml.when.as_ref().map(|it| place(file, &it.referenced));
         let mut when = self.conditions(file, yaml.when.map(|it| it.value));
+        if let Some(at) = when_at.filter(|_| when.is_empty()) {
+            // A limit that was forgotten must not be no limit.
+            self.faults.add(FaultCode::Value, &at, "`when` names nothing; remove it");
+        }
         when.extend(self.moment(file, yaml.not_before).map(Condition::NotBefore));
         when.extend(self.moment(file, yaml.expires).map(Condition::Before));
         let unless_at = yaml.unless.as_ref().map(|it| place(file, &it.referenced));
