@@ -140,12 +140,11 @@ impl Engine {
             return self.answer_as_said(request);
         };
         // What the policy says of a type holds whatever the message says of itself.
-        let labels = said.labels.iter().map(String::as_str);
-        let labels: Vec<&str> = context.labels.iter().copied().chain(labels).collect();
+        let labels: Vec<&str> = context.labels.iter().copied().chain(said.labels).collect();
         let context = Context {
             labels: &labels,
-            domain: said.domain.as_deref().unwrap_or(context.domain),
-            skill: said.skill.as_deref().unwrap_or(context.skill),
+            domain: said.domain.unwrap_or(context.domain),
+            skill: said.skill.unwrap_or(context.skill),
             ..*context
         };
         self.answer_as_said(&Request { context, ..*request })

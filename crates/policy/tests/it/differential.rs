@@ -159,7 +159,8 @@ fn policy_text(rng: &mut Rng) -> String {
     if rng.bool() {
         text.push_str(
             "message_types:\n  chat: { labels: [internal] }\n  \"task.*\": { domain: law, \
-             skill: sum, labels: [pii] }\n  task.done: { domain: trade }\n",
+             skill: sum, labels: [pii] }\n  task.done: { domain: trade, labels: [secret] }\n  \
+             \"t*\": { domain: trade, skill: sing, labels: [internal] }\n",
         );
     }
     text.push_str(

@@ -25,12 +25,12 @@ fn outcome(allowed: bool, code: &'static str, rules: &[&Rule]) -> Outcome {
 pub(crate) fn decide(book: &RuleBook, document: &Document, request: &Request<'_>) -> Outcome {
     let context = &request.context;
     let said = said_of(document, context.message_type);
-    let of_type = said.into_iter().flat_map(|it| &it.labels).map(String::as_str);
+    let of_type = said.iter().flat_map(|it| &it.labels).map(String::as_str);
     let labels: Vec<&str> = context.labels.iter().copied().chain(of_type).collect();
     let context = Context {
         labels: &labels,
-        domain: said.and_then(|it| it.domain.as_deref()).unwrap_or(context.domain),
-        skill: said.and_then(|it| it.skill.as_deref()).unwrap_or(context.skill),
+        domain: said.iter().find_map(|it| it.domain.as_deref()).unwrap_or(context.domain),
+        skill: said.iter().find_map(|it| it.skill.as_deref()).unwrap_or(context.skill),
         ..*context
     };
     decide_as_said(book, document, &Request { context, ..*request })
@@ -97,10 +97,16 @@ fn decide_as_said(book: &RuleBook, document: &Document, request: &Request<'_>) -
     if by_book { outcome(true, "book", &[]) } else { outcome(true, "rules", &by_rules) }
 }
 
-fn said_of<'d>(document: &'d Document, name: &str) -> Option<&'d MessageType> {
-    let all = || document.message_types.iter().filter(|_| !name.is_empty());
-    let exact = all().find(|(it, _)| !it.contains('*') && *it == name);
-    exact.or_else(|| all().find(|(it, _)| it.contains('*') && glob(it, name))).map(|(_, it)| it)
+/// Returns the entries of a type: its own name, then patterns, the longer first, by the alphabet.
+fn said_of<'d>(document: &'d Document, name: &str) -> Vec<&'d MessageType> {
+    let mut all: Vec<(&String, &MessageType)> = document
+        .message_types
+        .iter()
+        .filter(|(it, _)| if it.contains('*') { glob(it, name) } else { *it == name })
+        .filter(|_| !name.is_empty())
+        .collect();
+    all.sort_by_key(|(it, _)| (it.contains('*'), usize::MAX - it.len(), *it));
+    all.into_iter().map(|(_, it)| it).collect()
 }
 
 fn breaks_namespace(request: &Request<'_>) -> bool {
