@@ -140,15 +140,23 @@ impl Policy {
         known.filter(|target| self.finds(&request, target)).collect()
     }
 
-    /// Returns whether whoever asks may know of an agent: it may send to it, or a rule of the files
-    /// allows it to discover it.
+    /// Returns whether whoever asks may know of an agent: a rule of the files allows it, or it may
+    /// send to it and nothing denies that it learns of it.
     #[must_use]
     pub fn finds(&self, request: &Request<'_>, target: &str) -> bool {
-        let may = |action| {
+        let judge = |action| {
             let resource = Resource { kind: Kind::Agent, id: target };
-            self.judge(&Request { action, resource, ..*request }).is_allowed()
+            self.judge(&Request { action, resource, ..*request })
         };
-        may(Action::Send) || (self.engine.is_some() && may(Action::Discover))
+        if self.engine.is_some() {
+            match judge(Action::Discover) {
+                Decision::Allowed { .. } => return true,
+                // Nothing is said of it.
+                Decision::Denied { by: Reason::NoRule { .. } | Reason::Workspace { .. } } => {}
+                Decision::Denied { .. } => return false,
+            }
+        }
+        judge(Action::Send).is_allowed()
     }
 }
 

@@ -179,6 +179,50 @@ fn what_several_workspaces_claim_is_reached_by_nobody() {
 }
 
 #[test]
+fn a_message_has_the_labels_of_all_that_is_said_of_its_type() {
+    let text = "message_types:\n  \"*\": { labels: [internal], domain: all, skill: any }\n  \
+                \"task.*\": { labels: [pii], domain: law }\n  task.new: { labels: [fresh] }\n\
+                agents: { b: { domains: [law, all], skills: [any] } }\n\
+                rules:\n- id: all\n  effect: allow\n  principals: [\"*\"]\n  actions: [send]\n  \
+                resources: [\"*\"]\n  when: { labels_all: [internal] }\n\
+                - id: no-pii\n  effect: deny\n  principals: [\"*\"]\n  actions: [send]\n  \
+                resources: [\"*\"]\n  when: { labels_any: [pii], domains: [law] }\n";
+    let policy = policy(text);
+    for (message_type, says) in [
+        ("chat", "rule all allows it"),
+        ("task.old", "rule no-pii denies it"),
+        ("task.new", "rule no-pii denies it"),
+    ] {
+        let context = Context { message_type, ..Context::default() };
+        assert_eq!(by(policy.judge(&send(context))), says, "{message_type}");
+    }
+}
+
+#[test]
+fn a_denial_of_discovery_hides_whom_one_may_send_to() {
+    let rule = |id: &str, effect: &str, action: &str, to: &str| {
+        format!(
+            "- id: {id}\n  effect: {effect}\n  principals: [\"agent:a\"]\n  \
+             actions: [{action}]\n  resources: [\"agent:{to}\"]\n"
+        )
+    };
+    let text = [
+        "rules:\n",
+        &rule("send", "allow", "send", "*"),
+        &rule("hide", "deny", "discover", "b"),
+        &rule("mute", "deny", "send", "c"),
+        &rule("show", "allow", "discover", "c"),
+    ];
+    let policy = policy(&text.concat());
+    let request = Request::between("a", Action::Discover, "a");
+    assert!(policy.judge(&send(Context::default())).is_allowed());
+    assert!(!policy.finds(&request, "b"), "a denial is final");
+    assert!(policy.finds(&request, "c"), "it is found without being sent to");
+    assert!(policy.finds(&request, "d"), "whom one may send to is found");
+    assert!(!policy.finds(&Request::between("d", Action::Discover, "d"), "a"));
+}
+
+#[test]
 fn a_target_is_asked_only_for_what_it_declares() {
     let text = "agents:\n  b: { domains: [law], message_types: [\"task.*\"], skills: [sum] }\n\
                 rules:\n- id: all\n  effect: allow\n  principals: [\"*\"]\n  \
