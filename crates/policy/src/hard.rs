@@ -24,8 +24,10 @@ fn owns(kind: Kind, id: &str, table: &str) -> bool {
     let Some(rest) = table.strip_prefix(NAMESPACE) else { return true };
     // Whole names: `agents.statement` is no part of it, `agents.state` itself is nobody's.
     let Some(rest) = rest.strip_prefix('.') else { return !rest.is_empty() };
-    let of_it = rest.strip_prefix(id).and_then(|rest| rest.strip_prefix('.'));
-    kind == Kind::Agent && !id.is_empty() && of_it.is_some_and(|name| !name.is_empty())
+    // The name before the next dot as a whole: were `a.b` an agent, its namespace would be in that
+    // of `a`; so an id with a dot has none.
+    let owner = rest.split_once('.').filter(|(_, name)| !name.is_empty()).map(|(owner, _)| owner);
+    kind == Kind::Agent && !id.is_empty() && owner == Some(id)
 }
 
 /// Returns whether one of the capabilities allows the action on the resource.
@@ -107,6 +109,8 @@ mod tests {
         }
         let user = Principal { kind: Kind::User, ..Principal::agent("a") };
         assert_eq!(code(user, Action::Write, Kind::Table, "agents.state.a.mood"), "namespace");
+        let dotted = Principal::agent("a.b");
+        assert_eq!(code(dotted, Action::Write, Kind::Table, "agents.state.a.b.mood"), "namespace");
         let nobody = Principal::agent("");
         assert_eq!(code(nobody, Action::Write, Kind::Table, "agents.state..mood"), "namespace");
     }
