@@ -133,13 +133,6 @@ impl Policy {
         (is_between_agents && is_messaging).then(|| self.agents.get(request.principal.id)).flatten()
     }
 
-    /// Returns those of the known agents to which the sender may send, in the order given.
-    #[must_use]
-    pub fn targets<'a>(&self, sender: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-        let request = Request::between(sender, Action::Discover, sender);
-        known.filter(|target| self.finds(&request, target)).collect()
-    }
-
     /// Returns whether whoever asks may know of an agent: a rule of the files allows it, or it may
     /// send to it and nothing denies that it learns of it.
     #[must_use]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::Policy;
-use crate::{Action, AgentRules, Reason, Role, RuleBook};
+use crate::{Action, AgentRules, Reason, Request, Role, RuleBook};
 
 fn set(entries: &[&str]) -> BTreeSet<String> {
     entries.iter().map(ToString::to_string).collect()
@@ -94,8 +94,12 @@ fn a_role_that_is_held_but_not_defined_grants_nothing() {
 fn targets_are_those_that_may_be_sent_to() {
     let policy = Policy::compile(&book(&["b", "c"], &["c", "ops-2"], &["send:ops-*", "reply:d"]));
     let known = ["a", "b", "c", "d", "ops-1", "ops-2"];
-    assert_eq!(policy.targets("a", known.into_iter()), ["b", "ops-1"]);
-    assert!(policy.targets("nobody", known.into_iter()).is_empty());
+    let found = |sender| {
+        let request = Request::between(sender, Action::Discover, sender);
+        known.into_iter().filter(|target| policy.finds(&request, target)).collect::<Vec<_>>()
+    };
+    assert_eq!(found("a"), ["b", "ops-1"]);
+    assert!(found("nobody").is_empty());
 }
 
 #[test]
