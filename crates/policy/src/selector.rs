@@ -131,6 +131,9 @@ pub enum BadSelector {
     /// A SPIFFE ID has another scheme.
     #[error("is no SPIFFE ID; write `spiffe:spiffe://TRUST-DOMAIN/PATH`")]
     NotSpiffe,
+    /// A trust domain is a pattern: `spiffe://mas*` would also be `spiffe://mas.evil`.
+    #[error("has no trust domain, or one with `*`; name it in full")]
+    TrustDomain,
     /// A claim has no value.
     #[error("has no value; write `claim:NAME=VALUE`")]
     NoValue,
@@ -150,8 +153,14 @@ impl Selector {
             return Err(BadSelector::BadName);
         }
         match word {
-            "spiffe" if rest.starts_with("spiffe://") => Ok(Self::Spiffe(Pattern::new(rest))),
-            "spiffe" => Err(BadSelector::NotSpiffe),
+            "spiffe" => {
+                let id = rest.strip_prefix("spiffe://").ok_or(BadSelector::NotSpiffe)?;
+                let domain = id.split('/').next().unwrap_or_default();
+                if domain.is_empty() || domain.contains('*') {
+                    return Err(BadSelector::TrustDomain);
+                }
+                Ok(Self::Spiffe(Pattern::new(rest)))
+            }
             "claim" => {
                 let (name, value) = rest.split_once('=').ok_or(BadSelector::NoValue)?;
                 if !is_name(name) || value.is_empty() {
@@ -239,6 +248,9 @@ mod tests {
             ("agent:a b", BadSelector::BadName),
             ("group:work*", BadSelector::PatternOfSets),
             ("spiffe:http://mas/agent/a", BadSelector::NotSpiffe),
+            ("spiffe:spiffe://mas*", BadSelector::TrustDomain),
+            ("spiffe:spiffe://*/agent/a", BadSelector::TrustDomain),
+            ("spiffe:spiffe:///agent/a", BadSelector::TrustDomain),
             ("claim:department", BadSelector::NoValue),
             ("claim:=a", BadSelector::NoValue),
             ("claim:a=", BadSelector::NoValue),
