@@ -12,7 +12,7 @@ use crate::window::TimeWindow;
 use crate::{Action, Authentication, Fault, Network, Pattern, Place, Selector};
 
 pub use read::Sources;
-pub(crate) use resolve::is_id;
+pub(crate) use resolve::{is_every_action, is_everything, is_id};
 
 /// All policy files together. Names that are used are defined, ids are unique, nothing is cyclic.
 #[derive(Clone, Debug, Default)]

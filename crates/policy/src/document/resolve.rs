@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_saphyr::{Error as YamlError, Location, MessageFormatter as _, UserMessageFormatter};
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use check::{is_every_action, is_everything};
 pub(crate) use rules::is_id;
 
 use super::yaml::{self, Entries, Text};

@@ -1,5 +1,6 @@
 //! The rules as Cedar policies, and Cedar's answer to a few of them.
 
+mod bounds;
 mod schema;
 mod scope;
 mod translate;

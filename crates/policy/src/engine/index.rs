@@ -23,6 +23,10 @@ impl Index {
         for (at, scope) in cedar.scopes() {
             let principal = graph.node(&scope.principal);
             let resource = graph.node(&scope.resource);
+            // What a condition asks to be a member of must be known as something to belong to.
+            for selector in &scope.named {
+                graph.node(selector);
+            }
             index.add(at, &[principal], scope.actions.iter().copied(), &[resource]);
         }
         index

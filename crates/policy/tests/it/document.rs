@@ -157,6 +157,27 @@ const RULES: &[Added] = &[
         Value,
         "is no id",
     ),
+    (
+        "- id: two\n  effect: allow\n  principals: [\"agent:**\"]\n  \
+            actions: [send, request, reply, discover]\n  resources: [\"agent:*\"]\n  \
+            when: { payload_bytes_min: 0, authentication_min: none, message_types: [\"*\"] }\n",
+        7,
+        Value,
+        "allows everything to everybody",
+    ),
+    (
+        "cedar: |\n  @id(\"x\")\n  permit(principal is Agent, action, resource);\n",
+        8,
+        Value,
+        "allows everything to everybody",
+    ),
+    (
+        "cedar: |\n  @id(\"x\")\n  forbid(principal, action, resource)\n  \
+            when { principal in Group::\"typo\" };\n",
+        8,
+        Unknown,
+        "group:typo",
+    ),
     ("cedar: 'permit(principal, action, resource'\n", 7, Cedar, ""),
     ("cedar: 'permit(principal, action, resource);'\n", 7, Cedar, "@id"),
     (
@@ -285,6 +306,35 @@ fn a_hostile_file_is_refused_quickly() {
         assert!(load(&text).is_err());
         assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
     }
+}
+
+#[test]
+fn a_cedar_text_that_goes_too_deep_is_refused_before_it_is_parsed() {
+    let with = |condition: &str| {
+        let text =
+            format!("@id(\"x\") permit(principal, action, resource) when {{ {condition} }};");
+        Document::parse(&[(PathBuf::from("p.cedar"), text)]).map(Engine::compile).unwrap()
+    };
+    let deep = |n: usize| format!("{}1{} == 1", "(".repeat(n), ")".repeat(n));
+    let long = |n: usize| format!("1{} == 1", "+1".repeat(n));
+    let ifs = |n: usize| format!("{}1 == 1", "if 1 == 1 then 1 == 1 else ".repeat(n));
+    let nots = |n: usize| format!("{}(1 == 1)", "!(".repeat(n));
+    for text in [deep(1_000_000), long(1_000_000), ifs(200_000), nots(100_000), "[".repeat(40)] {
+        let fault = with(&text).unwrap_err().remove(0);
+        assert_eq!(fault.code, FaultCode::TooLarge, "{fault}");
+        assert!(fault.message.contains("more than"), "{fault}");
+    }
+    // As deep as is taken goes through all of the parser and the validator.
+    for text in [deep(31), long(498), ifs(99)] {
+        with(&text).unwrap();
+    }
+    // What stands in a text or a comment is no bracket and no operator.
+    let quoted = format!("context.domain != \"{}\\\"{}\"", "(".repeat(100), "+".repeat(1_000));
+    with(&quoted).unwrap();
+    with(&format!("// \"{}\n 1 == 1", "(".repeat(100))).unwrap();
+    let many = "@id(\"x\") permit(principal, action, resource);".repeat(10_001);
+    let document = Document::parse(&[(PathBuf::from("p.cedar"), many)]).unwrap();
+    assert_eq!(Engine::compile(document).unwrap_err()[0].code, FaultCode::TooLarge);
 }
 
 #[test]

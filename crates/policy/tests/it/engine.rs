@@ -115,6 +115,23 @@ fn policies_in_cedar_count_like_rules_and_are_never_remembered_too_long() {
 }
 
 #[test]
+fn a_condition_in_cedar_may_name_what_nothing_else_names() {
+    let text = [
+        ONE,
+        "cedar: |\n  @id(\"no\")\n  forbid(principal, action, resource) when {\n    \
+         principal in Match::\"spiffe:spiffe://mas/lab/*\" || resource in MessageType::\"x\" };\n",
+    ]
+    .concat();
+    let policy = policy(&text);
+    assert_eq!(by(policy.judge(&send(Context::default()))), "rule one allows it");
+    let of_type = send(Context { message_type: "x", ..Context::default() });
+    assert_eq!(by(policy.judge(&of_type)), "rule no denies it");
+    let principal = Principal { spiffe_id: "spiffe://mas/lab/a", ..Principal::agent("a") };
+    let from_lab = Request { principal, ..send(Context::default()) };
+    assert_eq!(by(policy.judge(&from_lab)), "rule no denies it");
+}
+
+#[test]
 fn a_rule_that_cannot_be_computed_refuses() {
     // The validator cannot see that the sum is too large.
     let text = [

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::{GROUP, ROLE};
 use crate::document::{Condition, Document, Effect, Rule};
 use crate::fault::{Faults, shown};
-use crate::{Action, FaultCode, Kind, Place, Selector};
+use crate::{Action, Authentication, FaultCode, Kind, Place, Selector};
 
 type Defined = BTreeMap<(&'static str, String), Place>;
 
@@ -109,9 +109,10 @@ pub(super) fn rules(document: &Document, faults: &mut Faults) {
         }
         let is_all = rule.principals.iter().any(is_everything)
             && rule.resources.iter().any(is_everything)
-            && rule.actions.len() == Action::ALL.len();
-        if is_all && rule.effect == Effect::Allow && rule.when.is_empty() && rule.unless.is_empty()
-        {
+            && is_every_action(rule.actions.iter())
+            && rule.when.iter().all(always_holds)
+            && rule.unless.is_empty();
+        if is_all && rule.effect == Effect::Allow {
             let says = format!(
                 "rule `{}` allows everything to everybody; name principals, actions or resources",
                 rule.id
@@ -136,12 +137,43 @@ pub(super) fn rules(document: &Document, faults: &mut Faults) {
     }
 }
 
-/// Returns whether nobody and nothing is left out.
-fn is_everything(selector: &Selector) -> bool {
+/// Returns whether nobody of a kind, or nothing, is left out.
+pub(crate) fn is_everything(selector: &Selector) -> bool {
     match selector {
         Selector::Any => true,
-        Selector::Spiffe(pattern) => matches!(pattern.as_str(), "spiffe://*"),
-        Selector::Named { .. } | Selector::Claim { .. } => false,
+        Selector::Named { name, .. } => name.as_str().bytes().all(|byte| byte == b'*'),
+        Selector::Spiffe(_) | Selector::Claim { .. } => false,
+    }
+}
+
+/// Returns whether no action between agents is left out; today's doors ask for no others.
+pub(crate) fn is_every_action<'a>(mut actions: impl Iterator<Item = &'a Action>) -> bool {
+    let mut left = Action::MESSAGING.to_vec();
+    actions.any(|action| {
+        left.retain(|it| it != action);
+        left.is_empty()
+    })
+}
+
+/// Returns whether a condition leaves out nothing.
+fn always_holds(condition: &Condition) -> bool {
+    match condition {
+        Condition::MessageTypes(types) => {
+            types.iter().any(|it| it.as_str().bytes().all(|byte| byte == b'*'))
+        }
+        Condition::PayloadMin(min) => *min == 0,
+        Condition::PayloadMax(max) => *max >= i64::MAX.unsigned_abs(),
+        Condition::AuthenticationMin(min) => *min == Authentication::None,
+        Condition::DelegationDepthMax(max) => *max == u32::MAX,
+        Condition::LabelsAny(_)
+        | Condition::LabelsAll(_)
+        | Condition::LabelsNone(_)
+        | Condition::Domains(_)
+        | Condition::TimeWindows(_)
+        | Condition::Networks(_)
+        | Condition::ApprovedBy(_)
+        | Condition::NotBefore(_)
+        | Condition::Before(_) => false,
     }
 }
 

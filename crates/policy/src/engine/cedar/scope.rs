@@ -8,8 +8,8 @@ use cedar_policy::{
 };
 use miette::Diagnostic as _;
 
-use super::{MODE, alone, schema};
-use crate::document::CedarText;
+use super::{MODE, alone, bounds, schema};
+use crate::document::{CedarText, is_every_action, is_everything};
 use crate::fault::{Faults, shown};
 use crate::{Action, Document, FaultCode, Kind, Pattern, Place, Selector};
 
@@ -20,6 +20,8 @@ pub(in crate::engine) struct Scope {
     pub(in crate::engine) principal: Selector,
     pub(in crate::engine) actions: Vec<Action>,
     pub(in crate::engine) resource: Selector,
+    /// What its conditions name.
+    pub(in crate::engine) named: Vec<Selector>,
     pub(in crate::engine) looks_at_context: bool,
 }
 
@@ -30,6 +32,10 @@ pub(super) fn read(
     validator: &Validator,
     faults: &mut Faults,
 ) -> Vec<(Policy, Scope)> {
+    if let Err((offset, says)) = bounds::check(&text.text) {
+        faults.add(FaultCode::TooLarge, &within(text, offset), says);
+        return Vec::new();
+    }
     let set = match PolicySet::from_str(&text.text) {
         Ok(set) => set,
         Err(error) => {
@@ -59,7 +65,18 @@ pub(super) fn read(
             continue;
         }
         let scope = scope(&policy, place);
-        for selector in [&scope.principal, &scope.resource] {
+        if policy.effect() == cedar_policy::Effect::Permit
+            && !policy.has_non_scope_constraint()
+            && is_everything(&scope.principal)
+            && is_everything(&scope.resource)
+            && is_every_action(scope.actions.iter())
+        {
+            let says = format!(
+                "policy `{id}` allows everything to everybody; name principals, actions or resources"
+            );
+            faults.add(FaultCode::Value, &scope.place, says);
+        }
+        for selector in [&scope.principal, &scope.resource].into_iter().chain(&scope.named) {
             if !is_defined(selector, document) {
                 let says = format!(
                     "policy `{id}` names `{}`, which is nowhere defined",
@@ -106,7 +123,8 @@ fn scope(policy: &Policy, place: Place) -> Scope {
     // What cannot be looked into is taken to look at everything.
     let json = policy.to_json().map(|json| json.to_string());
     let looks_at_context = json.map_or(true, |json| json.contains(r#"{"Var":"context"}"#));
-    Scope { place, principal, actions, resource, looks_at_context }
+    let named = policy.entity_literals().iter().map(selector).collect();
+    Scope { place, principal, actions, resource, named, looks_at_context }
 }
 
 fn action(uid: &EntityUid) -> Option<Action> {
