@@ -2,6 +2,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read as _};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -43,10 +44,13 @@ impl Sources {
     pub fn files(&self) -> Result<Vec<PathBuf>, Vec<Fault>> {
         let mut files = Vec::new();
         for path in &self.0 {
-            let found = std::fs::metadata(path).and_then(|metadata| {
-                if metadata.is_dir() { of_folder(path) } else { Ok(vec![path.clone()]) }
-            });
-            files.extend(found.map_err(|error| vec![unreadable(path, &error)])?);
+            let metadata = std::fs::metadata(path);
+            let found = match metadata.map_err(|error| unreadable(path, &error)) {
+                Ok(metadata) if metadata.is_dir() => of_folder(path),
+                Ok(_) => Ok(vec![path.clone()]),
+                Err(fault) => Err(fault),
+            };
+            files.extend(found.map_err(|fault| vec![fault])?);
             if files.len() > FILES_MAX {
                 let says = format!("there are more than {FILES_MAX} files with those of it");
                 return Err(vec![Fault::new(FaultCode::TooLarge, Place::whole(path), says)]);
@@ -56,19 +60,31 @@ impl Sources {
     }
 }
 
-fn of_folder(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// Returns the policy files of a folder; that there is none is a fault, as denials may be missing.
+fn of_folder(given: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let fail = |error: std::io::Error| unreadable(given, &error);
     // One look at where a link leads: the files are then all of one state of the folder.
-    let folder = folder.canonicalize()?;
+    let folder = given.canonicalize().map_err(fail)?;
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)?.take(ENTRIES_MAX) {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_policy =
-            [".yaml", ".yml", ".cedar"].iter().any(|end| name.ends_with(end) && name != *end);
-        let is_test = [".test.yaml", ".test.yml"].iter().any(|end| name.ends_with(end));
-        if is_policy && !is_test && !name.starts_with('.') && !path.is_dir() {
+    for (entry, count) in std::fs::read_dir(folder).map_err(fail)?.zip(1_usize..) {
+        if count > ENTRIES_MAX {
+            let says = format!("has more than {ENTRIES_MAX} entries; keep policies apart");
+            return Err(Fault::new(FaultCode::TooLarge, Place::whole(given), says));
+        }
+        let path = entry.map_err(fail)?.path();
+        // Names are compared as they are: what cannot be told must not be left out.
+        let name = path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+        let is_policy = [".yaml", ".yml", ".cedar"]
+            .iter()
+            .any(|end| name.ends_with(end.as_bytes()) && name.len() > end.len());
+        let is_test = [".test.yaml", ".test.yml"].iter().any(|end| name.ends_with(end.as_bytes()));
+        if is_policy && !is_test && !name.starts_with(b".") && !path.is_dir() {
             files.push(path);
         }
+    }
+    if files.is_empty() {
+        let says = "has no policy files; name another folder, or put them there".to_owned();
+        return Err(Fault::new(FaultCode::Missing, Place::whole(given), says));
     }
     files.sort();
     Ok(files)

@@ -1,6 +1,7 @@
 //! How policy files are read: bounded, once, and as a whole.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +51,25 @@ fn what_is_no_readable_file_is_told() {
     let pipe = path("pipe.yaml");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     assert_eq!(code(&[&pipe]), FaultCode::Unreadable);
+}
+
+#[test]
+fn nothing_of_a_folder_is_left_out_quietly() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("notes.txt"), "").unwrap();
+    let fault = load(&[folder.path()]).unwrap_err().remove(0);
+    assert_eq!(fault.code, FaultCode::Missing);
+    assert!(fault.message.contains("no policy files"), "{fault}");
+    // A name that is no UTF-8 is a name.
+    let name = std::ffi::OsStr::from_bytes(b"a\xff.yaml");
+    fs::write(folder.path().join(name), "roles:\n  r: {}\n").unwrap();
+    assert_eq!(load(&[folder.path()]).unwrap().roles.len(), 1);
+    for number in 0..10_000 {
+        fs::write(folder.path().join(number.to_string()), "").unwrap();
+    }
+    let fault = load(&[folder.path()]).unwrap_err().remove(0);
+    assert_eq!(fault.code, FaultCode::TooLarge);
+    assert!(fault.message.contains("10000 entries"), "{fault}");
 }
 
 #[test]
