@@ -287,6 +287,7 @@ impl Resolver {
         }
         check::circles(&self.document, &self.defined, &mut self.faults);
         check::rules(&self.document, &mut self.faults);
+        check::untold(&self.document, &mut self.faults);
         self.faults.or(self.document)
     }
 }

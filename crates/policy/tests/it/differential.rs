@@ -156,12 +156,13 @@ fn policy_text(rng: &mut Rng) -> String {
     }
     members(rng, &mut text, "agents", &AGENTS[..5]);
     members(rng, &mut text, "users", &USERS[..2]);
+    // Every label and domain that rules name must be given by a type.
+    text.push_str(
+        "message_types:\n  chat: { labels: [internal] }\n  \"task.*\": { domain: law, \
+         skill: sum, labels: [pii] }\n  task.done: { domain: trade, labels: [secret] }\n",
+    );
     if rng.bool() {
-        text.push_str(
-            "message_types:\n  chat: { labels: [internal] }\n  \"task.*\": { domain: law, \
-             skill: sum, labels: [pii] }\n  task.done: { domain: trade, labels: [secret] }\n  \
-             \"t*\": { domain: trade, skill: sing, labels: [internal] }\n",
-        );
+        text.push_str("  \"t*\": { domain: trade, skill: sing, labels: [internal] }\n");
     }
     text.push_str(
         "networks:\n  office: [10.0.0.0/8]\n  lab: [\"fd00::/8\", 192.168.0.1]\n\
@@ -274,7 +275,7 @@ fn rule(rng: &mut Rng, text: &mut String, number: u32) {
 }
 
 fn conditions(rng: &mut Rng) -> String {
-    const ALL: [&str; 13] = [
+    const ALL: [&str; 12] = [
         "message_types: [\"task.*\"]",
         "message_types: [chat, \"*.new\"]",
         "payload_bytes_min: 100",
@@ -287,7 +288,6 @@ fn conditions(rng: &mut Rng) -> String {
         "networks: [lab, office]",
         "authentication_min: bound",
         "delegation_depth_max: 1",
-        "approved_by: [boss]",
     ];
     let mut picked: BTreeMap<&str, &str> = BTreeMap::new();
     for _ in 0..rng.u8(..3) {

@@ -80,6 +80,9 @@ const RULES: &[Added] = &[
     ("  when: { authentication_min: strong }\n", 7, Value, "is no strength"),
     ("  when: { payload_bytes_max: -1 }\n", 7, Syntax, ""),
     ("  when: { domains: [] }\n", 2, Value, "can never apply"),
+    ("  when: { approved_by: [boss] }\n", 2, Value, "`approved_by` is not supported yet"),
+    ("  unless: { labels_any: [pii] }\n", 2, Unknown, "gives the label `pii`"),
+    ("  when: { domains: [law] }\n", 2, Unknown, "gives the domain `law`"),
     ("  unless: {}\n", 7, Value, "`unless` names nothing"),
     ("  expires: tomorrow\n", 7, Value, "is no moment"),
     (

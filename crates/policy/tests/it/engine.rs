@@ -66,6 +66,7 @@ fn what_is_remembered_is_forgotten_when_a_condition_changes() {
         "  expires: 2026-11-24T00:00:00Z\n",
         "time_windows: { day: { zone: UTC, from: \"08:00\", until: \"18:00\" } }\n",
         "networks: { office: [10.0.0.0/8] }\n",
+        "message_types: { other: { labels: [pii] } }\n",
     ]
     .concat();
     let policy = policy(&text);

@@ -1,7 +1,7 @@
 //! Refuses what could never be meant: circles, rules about nothing or about everything, and
 //! rules that contradict each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{GROUP, ROLE};
 use crate::document::{Condition, Document, Effect, Rule};
@@ -81,6 +81,51 @@ fn circle(
         way.iter().chain(way.first()).map(|name| format!("`{}`", shown(name))).collect();
     let says = format!("`{what}` go in a circle: {}; remove one of the steps", names.join(" > "));
     faults.add(FaultCode::Cycle, place, says);
+}
+
+/// Finds conditions on what no door tells of a message yet; such a denial would deny nothing.
+pub(super) fn untold(document: &Document, faults: &mut Faults) {
+    let said = || document.message_types.values();
+    let labels: BTreeSet<&String> = said().flat_map(|it| &it.labels).collect();
+    let domains: BTreeSet<&String> = said().filter_map(|it| it.domain.as_ref()).collect();
+    for rule in &document.rules {
+        for condition in rule.when.iter().chain(&rule.unless) {
+            let (what, missing) = match condition {
+                Condition::ApprovedBy(_) => {
+                    let says = format!(
+                        "rule `{}`: `approved_by` is not supported yet, as no approval is told",
+                        rule.id
+                    );
+                    faults.add(FaultCode::Value, &rule.place, says);
+                    continue;
+                }
+                Condition::LabelsAny(all)
+                | Condition::LabelsAll(all)
+                | Condition::LabelsNone(all) => {
+                    ("label", all.iter().find(|it| !labels.contains(it)))
+                }
+                Condition::Domains(all) => ("domain", all.iter().find(|it| !domains.contains(it))),
+                Condition::MessageTypes(_)
+                | Condition::PayloadMin(_)
+                | Condition::PayloadMax(_)
+                | Condition::TimeWindows(_)
+                | Condition::Networks(_)
+                | Condition::AuthenticationMin(_)
+                | Condition::DelegationDepthMax(_)
+                | Condition::NotBefore(_)
+                | Condition::Before(_) => continue,
+            };
+            if let Some(name) = missing {
+                let says = format!(
+                    "rule `{}`: no entry of `message_types` gives the {what} `{}`; what messages \
+                     say of themselves is not supported yet",
+                    rule.id,
+                    shown(name)
+                );
+                faults.add(FaultCode::Unknown, &rule.place, says);
+            }
+        }
+    }
 }
 
 /// Finds rules about nothing or everything, and pairs that contradict each other.

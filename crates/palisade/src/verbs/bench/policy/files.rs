@@ -97,7 +97,7 @@ fn request<'a>(sender: &'a str, action: Action, target: &'a str) -> Request<'a> 
 /// Each agent may send to the next one, every second rule says; the others say the same of
 /// requests, with conditions.
 fn text(rules: u32) -> String {
-    let mut text = "rules:\n".to_owned();
+    let mut text = "message_types: { report: { labels: [secret] } }\nrules:\n".to_owned();
     let agents = agents(rules);
     for number in 0..agents {
         let (sender, target) = (name(number), name((number + 1) % agents));
