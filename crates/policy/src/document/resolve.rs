@@ -309,7 +309,9 @@ impl Belonging {
             Self::Principals => selector.is_principal(),
             Self::Resources => selector.is_resource(),
             // A partition that everything is in, or that follows from another one, parts nothing.
-            Self::Workspace => *selector != Selector::Any && !kind.is_some_and(Kind::is_set),
+            // Who is asked is known by name alone: a certificate or a claim would place an agent
+            // when it sends, and not when it is sent to.
+            Self::Workspace => kind.is_some_and(|kind| !kind.is_set()),
             Self::Role => {
                 *selector != Selector::Any
                     && selector.is_principal()
@@ -333,7 +335,10 @@ impl Belonging {
                 "name agents, groups, roles, workspaces, message types, channels, tables, tools, \
                  embedding spaces, UDFs or `*`"
             }
-            Self::Workspace => "name principals and resources, no sets and not `*`",
+            Self::Workspace => {
+                "name principals and resources by their names, no sets, SPIFFE IDs or claims and \
+                 not `*`"
+            }
             Self::Role | Self::Group => {
                 "name agents, users, service accounts, groups, SPIFFE IDs or claims"
             }

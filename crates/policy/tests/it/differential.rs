@@ -148,7 +148,7 @@ fn policy_text(rng: &mut Rng) -> String {
     }
     text.push_str("workspaces:\n  default: {}\n");
     for (name, members) in [
-        ("red", ["agent:w-*", "table:orders*", "user:u", "claim:team=x*"]),
+        ("red", ["agent:w-*", "table:orders*", "user:u", "agent:*1"]),
         ("blue", ["agent:w-1", "table:agents.*", "user:v", "channel:*"]),
     ] {
         let members = if rng.u8(..3) == 0 { some(rng, &members, 2) } else { vec![] };
