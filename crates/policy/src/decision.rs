@@ -260,7 +260,10 @@ impl fmt::Display for Reason<'_> {
             Self::Role { role, permission } => write!(f, "role {role} grants {permission}"),
             Self::BlockList { agent, entry } => write!(f, "block list of {agent} has {entry}"),
             Self::Rules(ruling) => write!(f, "{ruling}"),
-            Self::Failed(ruling) => write!(f, "{ruling} could not be computed"),
+            Self::Failed(ruling) => {
+                ruling.write_names(f)?;
+                f.write_str(" could not be computed")
+            }
             Self::Namespace { principal, table } => {
                 write!(f, "{principal} may change agents.state.{principal}.* and not {table}")
             }

@@ -298,8 +298,9 @@ impl fmt::Debug for Ruling<'_> {
     }
 }
 
-impl fmt::Display for Ruling<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Ruling<'_> {
+    /// Writes which rules they are, without what they say.
+    pub(crate) fn write_names(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids: Vec<&str> = self.ids().collect();
         let count = usize::try_from(self.deciding.count).unwrap_or(usize::MAX);
         f.write_str(if count == 1 { "rule " } else { "rules " })?;
@@ -307,7 +308,14 @@ impl fmt::Display for Ruling<'_> {
         if count > ids.len() {
             write!(f, " and {} more", count - ids.len())?;
         }
-        f.write_str(match (self.effect, count) {
+        Ok(())
+    }
+}
+
+impl fmt::Display for Ruling<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_names(f)?;
+        f.write_str(match (self.effect, self.deciding.count) {
             (Effect::Allow, 1) => " allows it",
             (Effect::Allow, _) => " allow it",
             (Effect::Deny, 1) => " denies it",

@@ -68,7 +68,7 @@ impl Policy {
     }
 
     /// Returns the name of these rules: the first 16 hexadecimal digits of the
-    /// SHA-256 of the book as compact JSON with sorted keys.
+    /// SHA-256 of the book as compact JSON with sorted keys, and of the digest of the files.
     #[must_use]
     pub fn revision(&self) -> &str {
         &self.revision
