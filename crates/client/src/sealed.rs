@@ -99,7 +99,7 @@ mod tests {
         let to_other_key =
             seal(OpeningKey::generate().unwrap().sealing_key(), b"bob", b"x").unwrap();
         let not_text = seal(key.sealing_key(), b"bob", &[0xff]).unwrap();
-        // In the order of the alphabet, which is kept whether or not objects keep that of their text.
+        // In the order of the alphabet, in which objects are read whether they keep theirs or not.
         let before = json!({ "a/b~c": [to_carol, to_other_key],
             "about": "see palisade:sealed:v1:", "junk": "palisade:sealed:v1:!", "n": not_text });
         let mut data = before.clone();

@@ -72,7 +72,8 @@ pub(super) fn read(
             && is_every_action(scope.actions.iter())
         {
             let says = format!(
-                "policy `{id}` allows everything to everybody; name principals, actions or resources"
+                "policy `{id}` allows everything to everybody; name principals, actions or \
+                 resources"
             );
             faults.add(FaultCode::Value, &scope.place, says);
         }
