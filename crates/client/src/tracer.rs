@@ -86,6 +86,20 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every operation, in the order of their declaration.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Send,
+        Self::Request,
+        Self::Reply,
+        Self::Process,
+        Self::Status,
+        Self::Discover,
+        Self::ReadState,
+        Self::UpdateState,
+        Self::ResetState,
+    ];
+
     /// Tells whether it sends, answers or handles a message.
     pub(crate) const fn is_message(self) -> bool {
         matches!(self, Self::Send | Self::Request | Self::Reply | Self::Process)
@@ -244,17 +258,10 @@ mod tests {
             ("mas.runtime.v1.RuntimeService/", read("mas/runtime/v1/runtime.proto")),
             ("palisade.bus.v1.BusService/", read("palisade/bus/v1/bus.proto")),
         ];
-        for operation in [
-            O::Send,
-            O::Request,
-            O::Reply,
-            O::Status,
-            O::Discover,
-            O::ReadState,
-            O::UpdateState,
-            O::ResetState,
-        ] {
-            let method = operation.method().unwrap();
+        for operation in O::ALL {
+            let method = operation.method();
+            assert_eq!(method.is_none(), operation == O::Process, "{operation:?}");
+            let Some(method) = method else { continue };
             let is_there = contracts.iter().any(|(service, contract)| {
                 let name = method.strip_prefix(service);
                 name.is_some_and(|name| contract.contains(&format!("rpc {name}(")))

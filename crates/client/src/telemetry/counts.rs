@@ -187,20 +187,9 @@ mod tests {
 
     #[test]
     fn the_document_has_every_metric_and_every_operation() {
-        const OPERATIONS: [Operation; 9] = [
-            Operation::Send,
-            Operation::Request,
-            Operation::Reply,
-            Operation::Process,
-            Operation::Status,
-            Operation::Discover,
-            Operation::ReadState,
-            Operation::UpdateState,
-            Operation::ResetState,
-        ];
         let document = include_str!("../../../../docs/telemetry.md");
         let counts = Counts::new();
-        for operation in OPERATIONS {
+        for operation in Operation::ALL {
             counts.ended(operation, None, Duration::from_millis(1));
             assert!(document.contains(&format!("`{}", name(operation))), "{operation:?}");
         }
